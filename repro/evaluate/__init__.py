@@ -1,0 +1,1 @@
+"""Fine-tuning, metrics, ensembles, probes and scoring."""

@@ -1,0 +1,1 @@
+"""Model factories and heads that transformers lacks."""

@@ -1,0 +1,1 @@
+"""Runs, keys, store and dispatch. The only place that knows a scheduler."""

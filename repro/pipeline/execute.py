@@ -1,0 +1,262 @@
+"""The body of a job: run one or more runs, one after the other, in this process.
+
+The job trusts nothing that was said at submission: it reads the request again, recomputes key and
+code digest, checks library versions and inputs, and holds the run's lock for as long as it writes.
+"""
+
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from repro.context import RunContext
+from repro.errors import Interrupted, UserError
+from repro.pipeline import files, processes
+from repro.pipeline.store import Entry, Store, check_request
+
+THREADS = 1  # the number of threads changes float sums, so it is the same for every run
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+_REPORT_EVERY_S = 1.0
+
+
+def run_pack(store: str, keys: list[str]) -> dict[str, str]:
+    """Execute runs in order; return key -> done, failed or interrupted. One that fails does not
+    stop the next; a stop signal interrupts the current one and leaves the others for later."""
+    stop = threading.Event()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    home = Store(Path(store))
+    return {key: _execute(home, home.entry(key), stop) for key in keys}
+
+
+def _execute(store: Store, entry: Entry, stop: threading.Event) -> str:
+    with files.locked(entry.exec_lock, give_up=stop.is_set) as held:
+        if held and entry.is_done:
+            return "done"
+        if stop.is_set():
+            entry.write("interrupted", {"step": 0, "time": time.time()})
+            return "interrupted"
+        entry.clear("failed", "interrupted")
+        reporter = _Reporter(entry)
+        try:
+            files.append_line(entry.starts, f"{_clock()} {processes.host()} {os.getpid()}")
+            with _logging_to(entry.log):
+                _run(store, entry, reporter, stop)
+        except Interrupted:
+            return _interrupted(entry, reporter)
+        except BaseException as error:
+            return _failed(entry, error)
+        finally:
+            files.remove(entry.dir / "out.tmp")
+    return "done"
+
+
+def _run(store: Store, entry: Entry, reporter: "_Reporter", stop: threading.Event) -> None:
+    request = entry.read("request")
+    check_request(request, entry)
+    made_of = request["ingredients"]
+    check_versions(made_of["versions"])
+    root = Path(request["root"])
+    check_code(made_of["config"], made_of["code"], root)
+    if made_of["numerics"] is not None:
+        from repro.train import determinism
+
+        determinism.configure(made_of["numerics"], THREADS)
+    scratch = entry.dir / "out.tmp"
+    files.remove(scratch)
+    scratch.mkdir()
+    context = RunContext(
+        stage=made_of["stage"],
+        arm=request["arm"],
+        seed=made_of["seed"] or 0,
+        member=made_of["member"],
+        inputs={stage: [_input(store, key) for key in keys]
+                for stage, keys in made_of["inputs"].items()},
+        out=scratch,
+        checkpoints=entry.checkpoints,
+        on_report=reporter,
+        stop_requested=stop.is_set,
+    )
+    from repro.config.build import build
+
+    build(made_of["config"], root)(context)
+    entry.finish(scratch, _record(request, context, reporter, entry))
+    files.remove(entry.checkpoints)
+
+
+def check_versions(wanted: dict[str, str]) -> None:
+    """Raise UserError if a library (or Python) is not the version the run was resolved for."""
+    for name, version in wanted.items():
+        if name == "python":
+            here = ".".join(map(str, sys.version_info[: version.count(".") + 1]))
+        else:
+            try:
+                here = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                here = "missing"
+        if here.partition("+")[0] != version.partition("+")[0]:
+            raise UserError(f"versions.{name}: resolved for {version}, here is {here}: install "
+                            "requirements.lock, or resolve again with `repro resolve`")
+
+
+def check_code(config: dict[str, Any], expected: str, root: Path) -> None:
+    """Raise UserError if the code a section reaches is not what it was when resolved."""
+    from repro.config.code import section_digest
+    from repro.config.source import Sources
+
+    here = section_digest(config, Sources(root))
+    if here != expected:
+        raise UserError(f"{config['_fn']}: its code changed since this run was resolved (digest "
+                        f"{expected}, now {here}): run `repro resolve` and start it again")
+
+
+def _input(store: Store, key: str) -> Path:
+    entry = store.entry(key)
+    if not entry.is_done:
+        raise UserError(f"{entry.dir}: an input of this run is not finished")
+    entry.verify()
+    return entry.out
+
+
+def _record(
+    request: dict[str, Any], context: RunContext, reporter: "_Reporter", entry: Entry
+) -> dict[str, Any]:
+    """Return what run.json holds beside the digests of the outputs."""
+    return {
+        **{name: request[name] for name in ("key", "label", "ingredients")},
+        "host": processes.host(),
+        "cpu": _cpu_model(),
+        "finished": _clock(),
+        "starts": len(entry.starts.read_text(encoding="utf-8").splitlines()),
+        "seconds": round(reporter.seconds(), 3),
+        # Of the process: in a pack, the largest of the runs so far.
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "tokens": context.totals.get("tokens", 0),
+        "flops": context.totals.get("flops", 0),
+        "measurements": context.measurements,
+    }
+
+
+def _interrupted(entry: Entry, reporter: "_Reporter") -> str:
+    reporter.write()
+    entry.write("interrupted", {"step": reporter.last.get("step", 0),
+                                "total": reporter.last.get("total", 0), "time": time.time()})
+    return "interrupted"
+
+
+def _failed(entry: Entry, error: BaseException) -> str:
+    files.remove(entry.dir / "out.tmp")  # on a full disk: room for the next line
+    message = explain(error, entry)
+    entry.write("failed", {"error": message, "kind": type(error).__name__, "time": time.time(),
+                           "host": processes.host(), "log": str(entry.log)})
+    return "failed"
+
+
+def explain(error: BaseException, entry: Entry) -> str:
+    """Return one readable line for whatever ended a run."""
+    text = " ".join(str(error).split())
+    full = getattr(error, "errno", None) in files.FULL or "No space left on device" in text
+    if full or _is_full(entry.dir):
+        return files.disk_full(getattr(error, "filename", None) or entry.dir)
+    if isinstance(error, UserError):
+        return text
+    if isinstance(error, MemoryError):
+        text = f"out of memory {text}".strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "site-packages" not in f.filename and f.filename != __file__]
+    where = f" (at {own[-1].filename}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {text[:300]}{where}"
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < 1 << 16
+
+
+class _Reporter:
+    """Keeps progress.json: what the run said last, at most once a second; a resumed run goes on
+    counting seconds where the killed one stood."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.last: dict[str, Any] = {}
+        with suppress(UserError):
+            self.last = entry.read("progress") or {}
+        self.before = float(self.last.get("seconds", 0.0))
+        self.started = self.written = time.monotonic()
+        self.mark = ("", 0, 0, self.started)  # phase, step, tokens, when: speeds count from here
+        self.write()
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def __call__(
+        self, *, step: int, total: int, loss: float | None, tokens: int, phase: str
+    ) -> None:
+        now = time.monotonic()
+        if now - self.written < _REPORT_EVERY_S and step < total:
+            return
+        speeds = {}
+        if self.mark[0] != phase or step <= self.mark[1]:
+            self.mark = (phase, step, tokens, now)
+        else:
+            _, first_step, first_tokens, since = self.mark
+            speeds = {"steps_per_s": round((step - first_step) / (now - since), 4),
+                      "tokens_per_s": round((tokens - first_tokens) / (now - since), 1)}
+        self.last = {"step": step, "total": total, "loss": loss, "phase": phase, **speeds}
+        self.write()
+
+    def write(self) -> None:
+        self.written = time.monotonic()
+        self.last |= {"seconds": round(self.seconds(), 3), "time": time.time(), "pid": os.getpid()}
+        with suppress(UserError):  # a full disk stops the run where its results are written
+            self.entry.write("progress", self.last, durable=False)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Send standard output and error of this process, libraries included, to the run's log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+    print(f"--- {_clock()} {processes.host()} pid {os.getpid()}", flush=True)
+    try:
+        yield
+    except Interrupted:
+        print("--- stopped on request", flush=True)
+        raise
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        for number, former in zip((1, 2), saved, strict=True):
+            os.dup2(former, number)
+            os.close(former)
+
+
+def _clock() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _cpu_model() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,95 @@
+"""`repro run STAGE --profile P --arm A`: the command of a DVC stage."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from repro.config import resolved
+from repro.errors import UserError
+from repro.paper import Paper
+from repro.pipeline import files, plans
+from repro.pipeline.ensure import Outcome, ensure
+from repro.pipeline.launch import launcher_of
+from repro.pipeline.lease import Lease
+from repro.pipeline.progress import Display, choose
+from repro.pipeline.spec import RunSpec, expand
+from repro.pipeline.store import CorruptedEntry, Store
+from repro.settings import Settings
+
+_ATTEMPTS = 3  # at linking artefacts that turn out to be damaged
+
+
+def run_stage(
+    paper: Paper,
+    stage: str,
+    profile: str,
+    arm: str,
+    settings: Settings,
+    display: Display | None = None,
+) -> int:
+    """Finish the runs of one stage of an arm and link their artefacts into the workspace, at
+    `out/<profile>/<arm>/<stage>`; return the exit code (0, 1, 75, 130, 143).
+
+    Nothing is linked unless all runs are finished. Raises UserError for what the user must mend.
+    """
+    display = display or choose(settings.log_level)
+    store = Store(settings.store)
+    tree = load_tree(paper, profile)
+    specs = expand(paper, tree, profile, stage, arm, settings.suite.seeds, settings.suite.epoch)
+    for _ in range(_ATTEMPTS):
+        outcome = drive(specs, {(stage, arm): specs}, [paper], settings, store, display)
+        if outcome.exit_code:
+            return outcome.exit_code
+        try:
+            link_artefacts(paper, specs, store)
+            return 0
+        except CorruptedEntry as error:
+            display.say(f"damaged: {error}; it is made again")
+    raise UserError(f"store {store.root}: artefacts were damaged {_ATTEMPTS} times in a row; check "
+                    "the disk (`repro doctor`)")
+
+
+def drive(
+    specs: Sequence[RunSpec],
+    cells: dict[tuple[str, str], list[RunSpec]],
+    papers: Iterable[Paper],
+    settings: Settings,
+    store: Store,
+    display: Display,
+) -> Outcome:
+    """Ensure runs of some papers under this workspace's lease; cells: what to note as planned."""
+    folders = {paper.slug: paper for paper in papers}
+    with Lease(settings.root) as lease:
+        plans.note(store, cells)
+        return ensure(
+            specs,
+            store=store,
+            launcher=launcher_of(settings, store),
+            root=settings.root,
+            display=display,
+            places=lambda spec: [artefact_folder(folders[spec.paper], spec)],
+            tick=lease.renew,
+        )
+
+
+def load_tree(paper: Paper, profile: str) -> dict[str, Any]:
+    """Return the resolved tree of a profile. Raises UserError when there is none."""
+    paper.check_profile(profile)
+    return resolved.load(resolved.path_of(paper.root, paper.slug, profile))
+
+
+def artefact_folder(paper: Paper, spec: RunSpec) -> Path:
+    """Return where the workspace holds a run's artefact."""
+    return paper.dir / "out" / spec.profile / spec.arm / spec.stage / spec.folder
+
+
+def link_artefacts(paper: Paper, specs: Sequence[RunSpec], store: Store) -> None:
+    """Make the stage's directory hold exactly these runs' artefacts. Raises CorruptedEntry."""
+    for spec in specs:
+        store.link(spec.key, artefact_folder(paper, spec))
+    if specs[0].folder:
+        stage_folder = artefact_folder(paper, specs[0]).parent
+        expected = {spec.folder for spec in specs}
+        for path in stage_folder.iterdir():
+            if path.name not in expected:
+                files.remove(path)

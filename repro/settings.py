@@ -1,0 +1,210 @@
+"""Which runs (`params.yaml`) and where they run (machine settings), typed by OmegaConf.
+
+`params.yaml` is tracked by DVC: `suite` (profiles, seeds, numerics, epoch) and gin bindings per
+paper. Machine settings never enter a key; they come from, weakest first: the defaults here,
+`.repro/settings.yaml`, `REPRO_*` in the environment, command-line flags.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from repro import yaml
+from repro.errors import UserError
+
+NUMERICS = ("portable", "native")
+EXECUTORS = ("local",)
+LOG_LEVELS = ("quiet", "info", "debug")
+
+
+@dataclass
+class Suite:
+    """profiles, seeds: what `dvc repro` runs. numerics: `portable` pins the CPU instruction set.
+    epoch: raise it to compute everything anew (part of every key)."""
+
+    profiles: list[str] = field(default_factory=lambda: ["mini"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    numerics: str = "portable"
+    epoch: int = 1
+
+
+@dataclass
+class PaperParams:
+    """overrides: gin bindings that win over the paper's files."""
+
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Params:
+    """The content of `params.yaml`."""
+
+    suite: Suite = field(default_factory=Suite)
+    papers: dict[str, PaperParams] = field(default_factory=dict)
+
+
+@dataclass
+class Machine:
+    """Where runs go. workers: runs side by side, 0 = one per core. store: finished runs by key.
+    assets: downloaded archives. Empty paths mean the defaults of `Settings`."""
+
+    executor: str = "local"
+    workers: int = 0
+    store: str = ""
+    assets: str = ""
+    log_level: str = "info"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, checked; paths absolute. root: the directory that holds `papers/`."""
+
+    root: Path
+    suite: Suite
+    papers: dict[str, PaperParams]
+    executor: str
+    workers: int
+    store: Path
+    assets: Path
+    log_level: str
+
+    def overrides(self, slug: str) -> list[str]:
+        """Return the gin bindings `params.yaml` adds for one paper."""
+        return list(self.papers[slug].overrides) if slug in self.papers else []
+
+
+def find_root(start: Path | str | None = None) -> Path:
+    """Return the nearest directory at or above `start` (default: here) that holds `papers/`."""
+    start = Path(start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "papers").is_dir():
+            return folder
+    raise UserError(f"{start}: no directory `papers` here or above; run inside the suite")
+
+
+def load(root: Path | str | None = None, **flags: Any) -> Settings:
+    """Return the settings of the suite at `root` (default: found from the working directory).
+
+    flags: machine settings of the command line; None = not given. Raises UserError naming file,
+    key and line for anything unknown, of the wrong type or out of range.
+    """
+    root = Path(root).resolve() if root is not None else find_root()
+    params = load_params(root / "params.yaml")
+    machine = _load_machine(root, flags)
+    default_assets = Path("~/.cache/repro/assets")
+    return Settings(
+        root=root,
+        suite=params.suite,
+        papers=params.papers,
+        executor=machine.executor,
+        workers=machine.workers or len(os.sched_getaffinity(0)),
+        store=_absolute(machine.store or ".repro/store", root),
+        assets=_absolute(machine.assets or default_assets, root),
+        log_level=machine.log_level,
+    )
+
+
+def load_params(path: Path) -> Params:
+    """Return the checked content of `params.yaml` (defaults when there is no such file)."""
+    if not path.exists():
+        return Params()
+    text = yaml.load(path)
+    if "${" in path.read_text(encoding="utf-8"):
+        raise UserError(f"{path}: no ${{...}} here: DVC would track the unresolved text")
+    params = _typed(Params, text, path)
+    suite = params.suite
+    _require(path, "suite.numerics", suite.numerics, NUMERICS)
+    for key in ("seeds", "profiles"):
+        values = getattr(suite, key)
+        if not values or len(set(values)) < len(values):
+            raise _wrong(path, f"suite.{key}", f"must be distinct and not empty, got {values}")
+    if min(suite.seeds) < 0:
+        raise _wrong(path, "suite.seeds", f"must be 0 or more, got {min(suite.seeds)}")
+    return params
+
+
+def _load_machine(root: Path, flags: Mapping[str, Any]) -> Machine:
+    known = [f.name for f in fields(Machine)]
+    file = root / ".repro" / "settings.yaml"
+    merged = dict(yaml.load(file) or {}) if file.exists() else {}
+    source = {key: file for key in merged}
+    _typed(Machine, merged, file)
+    for name, value in os.environ.items():
+        key = name.removeprefix("REPRO_").lower()
+        if name.startswith("REPRO_") and key in known:
+            merged[key], source[key] = value, Path(f"environment variable {name}")
+    for key, value in flags.items():
+        if key not in known:
+            raise UserError(f"unknown setting {key!r}{_nearest(key, known)}")
+        if value is not None:
+            merged[key], source[key] = value, Path(f"--{key.replace('_', '-')}")
+    machine = Machine()
+    for key, value in merged.items():
+        setattr(machine, key, getattr(_typed(Machine, {key: value}, source[key]), key))
+    _require(source.get("executor"), "executor", machine.executor, EXECUTORS)
+    _require(source.get("log_level"), "log_level", machine.log_level, LOG_LEVELS)
+    if machine.workers < 0:
+        raise _wrong(source["workers"], "workers", f"must be 0 or more, got {machine.workers}")
+    return machine
+
+
+def _typed(schema: type, content: Any, source: Path) -> Any:
+    """Return `content` as an instance of a structured schema; raise UserError with key and line."""
+    content = {} if content is None else content
+    if not isinstance(content, Mapping):
+        raise UserError(f"{source}: must be a mapping of keys, got {type(content).__name__}")
+    content = {key: {} if value is None else value for key, value in content.items()}
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), content))
+    except OmegaConfBaseException as error:
+        key = error.full_key or ""
+        parent = error.object_type
+        if parent is not None and not hasattr(parent, "__dataclass_fields__"):
+            parent = None
+        if "not in" in str(error.msg) and parent is not None:
+            known = [f.name for f in fields(parent)]
+            wrong = f"unknown key {key.split('.')[-1]!r}{_nearest(key.split('.')[-1], known)}"
+        else:
+            wrong = " ".join(str(error.msg).partition("full_key:")[0].split())
+        raise _wrong(source, key, wrong) from error
+
+
+def _require(source: Path | None, key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        wrong = f"must be one of {', '.join(allowed)}, got {value!r}"
+        raise _wrong(source or Path("settings"), key, wrong)
+
+
+def _wrong(source: Path, key: str, wrong: str) -> UserError:
+    line = _line_of(source, key)
+    return UserError(f"{source}{f':{line}' if line else ''}: {key}: {wrong}")
+
+
+def _line_of(path: Path, key: str) -> int:
+    """Return the line (from 1) of a dotted key in a YAML file, 0 when it is nowhere."""
+    from ruamel.yaml import YAML
+
+    if not path.is_file():
+        return 0
+    node, line = YAML(typ="rt").load(path.read_text(encoding="utf-8")), 0
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        if isinstance(node, dict) and part in node:
+            line, node = node.lc.key(part)[0] + 1, node[part]
+        elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            line, node = node.lc.item(int(part))[0] + 1, node[int(part)]
+    return line
+
+
+def _nearest(name: str, allowed: list[str]) -> str:
+    from repro.schema import nearest
+
+    return nearest(name, allowed)
+
+
+def _absolute(path: Path | str, root: Path) -> Path:
+    return (root / Path(path).expanduser()).absolute()

@@ -1,0 +1,1 @@
+"""From rows to verdicts: collection, paired statistics, judgement."""

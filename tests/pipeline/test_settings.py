@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from repro.errors import UserError
+from repro.settings import load
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("EXECUTOR", "WORKERS", "STORE", "ASSETS", "LOG_LEVEL", "WORKRES"):
+        monkeypatch.delenv(f"REPRO_{name}", raising=False)
+    (tmp_path / "papers").mkdir()
+    (tmp_path / ".repro").mkdir()
+    return tmp_path
+
+
+def test_without_files_the_defaults_hold(root: Path) -> None:
+    found = load(root)
+    assert found.suite.profiles == ["mini"]
+    assert found.suite.seeds == [0, 1, 2, 3, 4]
+    assert found.store == root / ".repro" / "store"
+    assert found.workers >= 1
+    assert found.overrides("electra") == []
+
+
+def test_flag_beats_environment_beats_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / ".repro" / "settings.yaml").write_text("workers: 3\nstore: /a\n")
+    assert load(root).workers == 3
+    monkeypatch.setenv("REPRO_WORKERS", "4")
+    assert load(root).workers == 4
+    assert load(root, workers=5).workers == 5
+    assert load(root, workers=None).store == Path("/a")
+
+
+def test_root_is_found_from_a_paper_directory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "papers" / "toy").mkdir()
+    monkeypatch.chdir(root / "papers" / "toy")
+    assert load().root == root
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("suite:\n  seedz: [1]\n", "params.yaml:2: suite.seedz: unknown key 'seedz' "
+                                   "(did you mean 'seeds'?)"),
+        ("suite:\n  seeds: [1, a]\n", "params.yaml:2: suite.seeds[1]: Value 'a' of type 'str'"),
+        ("suite:\n  seeds: [1, 1]\n", "params.yaml:2: suite.seeds: must be distinct"),
+        ("suite:\n  seeds: [-1]\n", "params.yaml:2: suite.seeds: must be 0 or more"),
+        ("suite:\n  epoch: 1.5\n", "params.yaml:2: suite.epoch: Value '1.5'"),
+        ("suite:\n  numerics: fast\n", "params.yaml:2: suite.numerics: must be one of portable"),
+        ("suite:\n  epoch: ${x}\n", "params.yaml: no ${...} here"),
+        ("papers:\n  a:\n    overides: []\n", "params.yaml:3: papers.a.overides: unknown key"),
+        ("suit: 1\n", "params.yaml:1: suit: unknown key 'suit' (did you mean 'suite'?)"),
+        ("suite: [\n", "params.yaml:2: not readable as YAML"),
+        ("- 1\n", "params.yaml: must be a mapping"),
+    ],
+)
+def test_a_mistake_in_params_names_file_line_and_key(root: Path, text: str, message: str) -> None:
+    (root / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(root)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("workers: two\n", "settings.yaml:1: workers: Value 'two'"),
+        ("log_level: info\nworkerz: 2\n", "settings.yaml:2: workerz: unknown key 'workerz' "
+                                          "(did you mean 'workers'?)"),
+        ("workers: -1\n", "settings.yaml:1: workers: must be 0 or more"),
+        ("executor: slrm\n", "settings.yaml:1: executor: must be one of local"),
+    ],
+)
+def test_a_mistake_in_machine_settings_names_its_place(
+    root: Path, text: str, message: str
+) -> None:
+    (root / ".repro" / "settings.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(root)
+    assert message in str(caught.value)
+
+
+def test_a_mistake_in_the_environment_names_the_variable(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPRO_WORKERS", "many")
+    with pytest.raises(UserError, match="environment variable REPRO_WORKERS: workers: Value"):
+        load(root)
