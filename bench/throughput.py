@@ -5,7 +5,8 @@
 Both train the same model classes on the same synthetic packed batches: fp32, one thread, CPU, fused
 AdamW, linear schedule, gradient clipping at 1, dropout 0.1. Each repetition is a fresh process, the
 four of them in turn, so that a busy machine slows all alike. Time runs from the end of the last
-warm-up step to the end of the last step. Memory is the highest resident size of the process.
+warm-up step to the end of the last step, on the wall and as CPU time of the process (the same on an
+idle machine; on a busy one the second is the steadier). Memory is the highest resident size.
 """
 
 import argparse
@@ -38,6 +39,7 @@ SETTING = {
 }
 OBJECTIVES, LOOPS = ("mlm", "rtd"), ("trainer", "ours")
 WARMUP = 3
+UNITS = ("tokens_per_second", "tokens_per_cpu_second", "peak_mib")
 ENVIRONMENT = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -48,6 +50,14 @@ ENVIRONMENT = {
 }
 PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+Instant = tuple[float, float]
+
+
+def now() -> Instant:
+    """Return seconds on the wall and of this process's CPU time."""
+    return time.perf_counter(), time.process_time()
 
 
 def rows(count: int):
@@ -76,8 +86,8 @@ def sizes(hidden: int) -> dict[str, Any]:
     }
 
 
-def run_ours(objective: str, steps: int) -> list[float]:
-    """Train with our loop; return the clock after every update."""
+def run_ours(objective: str, steps: int) -> list[Instant]:
+    """Train with our loop; return the clocks after every update."""
     import torch
 
     from repro.losses.masked_lm import MaskedLM
@@ -113,7 +123,7 @@ def run_ours(objective: str, steps: int) -> list[float]:
     size = SETTING["batch_size"]
     tokens = torch.from_numpy(rows(steps * size))
     keep = torch.ones(size, tokens.shape[1], dtype=torch.bool)
-    clock: list[float] = []
+    clock: list[Instant] = []
     fit(
         model,
         lambda index: (tokens[index * size : (index + 1) * size], keep),
@@ -122,7 +132,7 @@ def run_ours(objective: str, steps: int) -> list[float]:
         Plan(steps=steps, clip_norm=1.0, log_every=steps),
         streams=streams,
         schedule=linear,
-        after_step=lambda _: clock.append(time.perf_counter()),
+        after_step=lambda _: clock.append(now()),
     )
     return clock
 
@@ -184,8 +194,8 @@ def electra_pair():
     return Pair()
 
 
-def run_trainer(objective: str, steps: int) -> list[float]:
-    """Train with transformers' Trainer and its MLM collator; return the clock after every step."""
+def run_trainer(objective: str, steps: int) -> list[Instant]:
+    """Train with transformers' Trainer and its MLM collator; return the clocks after every step."""
     import tempfile
 
     import torch
@@ -210,11 +220,11 @@ def run_trainer(objective: str, steps: int) -> list[float]:
     collator = DataCollatorForLanguageModeling(
         tokenizer, mlm_probability=SETTING["probability"], **pure
     )
-    clock: list[float] = []
+    clock: list[Instant] = []
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_, **__) -> None:
-            clock.append(time.perf_counter())
+            clock.append(now())
 
     examples = [{"input_ids": row} for row in rows(steps * SETTING["batch_size"])]
     with tempfile.TemporaryDirectory() as folder:
@@ -249,8 +259,10 @@ def work(objective: str, loop: str, steps: int) -> dict[str, float]:
     total = WARMUP + steps
     clock = (run_ours if loop == "ours" else run_trainer)(objective, total)
     tokens = steps * SETTING["batch_size"] * SETTING["sequence_length"]
+    wall, cpu = (end - start for end, start in zip(clock[-1], clock[WARMUP - 1], strict=True))
     return {
-        "tokens_per_second": tokens / (clock[-1] - clock[WARMUP - 1]),
+        "tokens_per_second": tokens / wall,
+        "tokens_per_cpu_second": tokens / cpu,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -267,35 +279,37 @@ def spawn(objective: str, loop: str, steps: int) -> dict[str, float]:
 
 
 def summarise(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Return medians per loop, and ours over the Trainer's, per objective.
+    """Return the medians of both loops and ours over the Trainer's, per objective and unit.
 
-    The ratio is the median over repetitions: the two were measured one after the other.
+    The ratio is the median over repetitions, each of which measured the two in turn.
     """
     summary: dict[str, Any] = {}
     for objective in OBJECTIVES:
-        pairs = zip(results[f"{objective} ours"], results[f"{objective} trainer"], strict=True)
-        ratios = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
-        summary[objective] = {"ratio": statistics.median(ratios), "ratios": ratios}
-        for loop in LOOPS:
-            for unit in ("tokens_per_second", "peak_mib"):
-                values = [result[unit] for result in results[f"{objective} {loop}"]]
-                summary[objective][f"{loop} {unit}"] = statistics.median(values)
+        ours, trainer = results[f"{objective} ours"], results[f"{objective} trainer"]
+        entry: dict[str, Any] = {}
+        for unit in UNITS:
+            ratios = [a[unit] / b[unit] for a, b in zip(ours, trainer, strict=True)]
+            entry[unit] = {
+                "trainer": statistics.median(result[unit] for result in trainer),
+                "ours": statistics.median(result[unit] for result in ours),
+                "ratio": statistics.median(ratios),
+                "lowest": min(ratios),
+                "highest": max(ratios),
+            }
+        summary[objective] = entry
     return summary
 
 
 def table(summary: dict[str, Any]) -> str:
     """Return the summary as text."""
-    lines = [
-        f"{'':4} {'Trainer tok/s':>14} {'ours tok/s':>12} {'ratio':>6} {'min-max':>11}"
-        f" {'Trainer MiB':>12} {'ours MiB':>9}"
-    ]
-    for name, entry in summary.items():
-        spread = f"{min(entry['ratios']):.2f}-{max(entry['ratios']):.2f}"
-        lines.append(
-            f"{name:4} {entry['trainer tokens_per_second']:14,.0f} "
-            f"{entry['ours tokens_per_second']:12,.0f} {entry['ratio']:6.2f} {spread:>11}"
-            f" {entry['trainer peak_mib']:12,.0f} {entry['ours peak_mib']:9,.0f}"
-        )
+    lines = [f"{'':26} {'Trainer':>9} {'ours':>9} {'ratio':>6} {'low - high':>12}"]
+    for objective, entry in summary.items():
+        for unit, value in entry.items():
+            spread = f"{value['lowest']:.2f} - {value['highest']:.2f}"
+            lines.append(
+                f"{objective} {unit:22} {value['trainer']:9,.0f} {value['ours']:9,.0f} "
+                f"{value['ratio']:6.2f} {spread:>12}"
+            )
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ from repro.schema import (
 
 __all__ = ["PROFILES", "Arm", "Claim", "Paper", "Resources", "find_root"]
 
-_SMOKE = Resources(minutes=5)
+_SMOKE = Resources(minutes=5, pack=5)
 
 
 def find_root(start: Path | str | None = None) -> Path:

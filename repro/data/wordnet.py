@@ -8,6 +8,7 @@ from typing import NamedTuple
 from repro.data import assets
 from repro.data.documents import Document
 
+_QUOTED = re.compile(r'"([^"]+)"')
 FILES = (("data.noun1", "data.noun2"), ("data.verb",), ("data.adj",), ("data.adv",))
 
 
@@ -69,14 +70,14 @@ def _parse(line: str, files: dict[str, str]) -> Synset:
     data, _, gloss = line.partition(" | ")
     fields = data.split()
     count = int(fields[3], 16)
-    lemmas = tuple(re.sub(r"\(\w+\)$", "", word) for word in fields[4 : 4 + 2 * count : 2])
+    lemmas = tuple(word.partition("(")[0] for word in fields[4 : 4 + 2 * count : 2])
     start = 5 + 2 * count
     pointers = tuple(
         (fields[at], _pos(fields[at + 2]) + fields[at + 1])
         for at in range(start, start + 4 * int(fields[start - 1]), 4)
     )
-    definition = re.split(r';?\s*"', gloss.strip(), maxsplit=1)[0].strip()
-    examples = tuple(text.strip() for text in re.findall(r'"([^"]+)"', gloss))
+    definition = gloss.partition('"')[0].rstrip(" ;")
+    examples = tuple(text.strip() for text in _QUOTED.findall(gloss)) if '"' in gloss else ()
     return Synset(
         id=_pos(fields[2]) + fields[0],
         file=files[fields[1]],

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from repro.errors import UserError
+from repro.errors import Interrupted, UserError
 from repro.evaluate import classifier, metrics
 from repro.evaluate.batching import TrainingOrder, gather, steps_per_epoch
 from repro.evaluate.classifier import Classifier, HeadName, Pooling
@@ -119,6 +119,8 @@ def tune(
     for index, (rate, restart) in enumerate(recipe.trials):
         if index < len(progress.trials):
             continue
+        if stop_requested():
+            raise Interrupted(f"stopped on request before trial {index} of task {task.name!r}")
         scratch = folder / task.name / f"trial-{index}"
         trainer = _Trainer(encoder, task, recipe, features, streams, restart)
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -94,7 +95,8 @@ def _yaml(_: Settings) -> Iterator[Finding]:
                   "" if there else "pip install ruamel.yaml.clib: DVC needs a third less CPU time")
 
 
-def _store(settings: Settings) -> Iterator[Finding]:
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """Yield whether the store can be written, locked and linked from."""
     probe = settings.store / f".doctor.{os.getpid()}"
     try:
         settings.store.mkdir(parents=True, exist_ok=True)
@@ -112,7 +114,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield Finding("store", "error", f"{settings.store}: {error}", "set another store")
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
 
 
 def _links(name: str, probe: Path, folder: Path) -> Finding:
@@ -155,5 +158,5 @@ def _assets(settings: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _cores, _torch, _yaml, _store, _dvc, _assets,
+    _python, _cores, _torch, _yaml, check_store, _dvc, _assets,
 )

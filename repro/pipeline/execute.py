@@ -43,6 +43,8 @@ def _execute(store: Store, entry: Entry, stop: threading.Event) -> str:
     with files.locked(entry.exec_lock, give_up=stop.is_set) as held:
         if held and entry.is_done:
             return "done"
+        if not held:  # another process runs it, and this one was told to stop
+            return "interrupted"
         if stop.is_set():
             entry.write("interrupted", {"step": 0, "time": time.time()})
             return "interrupted"

@@ -30,8 +30,8 @@ def submit_local(
 ) -> int:
     """Finish every run of some papers; runs they share are made once. Return the exit code.
 
-    profile: None = those of params.yaml. arms: only these and what they read; none = all. detach: start a driver of its own session, print where it
-    logs, return 0 at once.
+    profile: None = those of params.yaml. arms: only these and what they read; none = all. detach:
+    start a driver of its own session, say where it logs, return 0 at once.
     """
     display = display or choose(settings.log_level)
     profiles = settings.suite.profiles if profile is None else [profile]
@@ -43,9 +43,8 @@ def submit_local(
                 paper.arm(arm, one)
             found = expand_all(paper, tree, one, settings.suite.seeds, settings.suite.epoch)
             for (stage, arm), specs in found.items():
-                if arms and arm not in arms:
-                    continue
-                cells.setdefault((stage, arm), []).extend(specs)
+                if not arms or arm in arms:
+                    cells.setdefault((stage, arm), []).extend(specs)
     if detach:
         log = start_detached([paper.slug for paper in papers], profile, settings, arms)
         display.say(f"driver started; it logs to {log}; see `repro status`")

@@ -52,6 +52,9 @@ def test_the_written_file_loads_as_the_tree_and_comments_do_not_change_it(projec
     project.gin("# a comment\n\n" + project.both)
     assert resolve(project.paper("bert", "electra"), "paper").tree == first.tree
     assert "papers/demo" not in yaml.dumps(first.tree)
+    versions = first.tree["versions"]
+    assert list(versions) == ["python", "torch", "transformers", "tokenizers", "numpy"]
+    assert versions["python"].count(".") == 1 and not any("+" in v for v in versions.values())
 
 
 def test_an_int_for_a_float_is_the_same_setting_as_the_float(project):

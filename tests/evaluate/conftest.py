@@ -1,7 +1,9 @@
 """Small artefacts of the data and pretrain stages, written through the project's own writers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from transformers import BertConfig, BertModel
 from repro.context import RunContext
 from repro.data import shards
 from repro.data.shards import Split
+from repro.evaluate import finetuning
 from repro.text import tokenizer as text
 from repro.train import schedules
 
@@ -109,26 +112,70 @@ def make_context(tmp_path):
 @pytest.fixture(scope="session")
 def plain() -> dict:
     """Settings of `finetune` that the tests share."""
-    from repro.evaluate import finetuning
-
     return {
         "learning_rates": (3e-3,), "optimizer": finetuning.adamw, "schedule": schedules.linear,
         "batch_size": 16, "epochs": 6,
     }
 
 
+def splits_of(build: Callable[[np.random.Generator, int], Split]) -> dict[str, Split]:
+    """Return train, dev and test of 96, 40 and 60 examples from build(rng, total)."""
+    rng = np.random.default_rng(3)
+    return {name: build(rng, total) for name, total in (("train", 96), ("dev", 40), ("test", 60))}
+
+
 @pytest.fixture(scope="session")
-def easy():
-    """Return build(name, train=...) -> (info, splits) of a separable two-class task."""
+def toy() -> SimpleNamespace:
+    """Builders of small tasks: each returns (info, splits)."""
 
-    def build(name: str = "easy", train: int = 96, classes: int = 2) -> tuple[dict, dict]:
-        rng = np.random.default_rng(3)
-        splits = {
-            "train": separable(rng, train, classes),
-            "dev": separable(rng, 40, classes),
-            "test": separable(rng, 60, classes),
-        }
+    def easy(name: str = "easy", classes: int = 2) -> tuple[dict, dict]:
         labels = [f"c{i}" for i in range(classes)]
-        return task_info(name, "classification", labels, ["accuracy", "macro_f1"]), splits
+        info = task_info(name, "classification", labels, ["accuracy", "macro_f1"])
+        return info, splits_of(lambda rng, total: separable(rng, total, classes))
 
-    return build
+    def random(name: str = "random") -> tuple[dict, dict]:
+        def build(rng: np.random.Generator, total: int) -> Split:
+            labels = rng.integers(2, size=total)
+            return Split(*rows_of([[CLS, *words(rng), SEP] for _ in labels]), labels)
+
+        info = task_info(name, "classification", ["no", "yes"], ["accuracy", "f1"])
+        return info, splits_of(build)
+
+    def graded(name: str = "graded") -> tuple[dict, dict]:
+        """The target is how many of five places hold the first word."""
+
+        def build(rng: np.random.Generator, total: int) -> Split:
+            labels = rng.integers(6, size=total)
+            contents = [
+                [CLS, *[FIRST_WORD] * k, *rng.integers(FIRST_WORD + 1, VOCAB, 5 - k).tolist(), SEP]
+                for k in labels
+            ]
+            return Split(*rows_of(contents), labels.astype(np.float32))
+
+        return task_info(name, "regression", [], ["pearson", "spearman", "mse"]), splits_of(build)
+
+    def parity(name: str = "parity") -> tuple[dict, dict]:
+        """The tag of a word is whether its id is odd; every third piece has no label."""
+
+        def build(rng: np.random.Generator, total: int) -> Split:
+            ids, segments = rows_of([[CLS, *words(rng), SEP] for _ in range(total)])
+            labels = np.where(ids > SEP + 1, ids.astype(np.int64) % 2, -100)
+            labels[:, 3::3] = -100
+            return Split(ids, segments, labels)
+
+        return task_info(name, "tagging", ["O", "B-ODD"], ["accuracy", "span_f1"]), splits_of(build)
+
+    def halves(name: str = "halves") -> tuple[dict, dict]:
+        """Same words throughout: only the segments tell the classes apart."""
+
+        def build(rng: np.random.Generator, total: int) -> Split:
+            labels = np.arange(total) % 2
+            content = [CLS, 9, SEP, 9, SEP]
+            segments = [[0, 0, 0, 1, 1] if label else [0] * 5 for label in labels]
+            return Split(*rows_of([content] * total, segments), labels)
+
+        return task_info(name, "pair", ["one", "two"], ["accuracy"]), splits_of(build)
+
+    return SimpleNamespace(
+        easy=easy, random=random, graded=graded, parity=parity, halves=halves, width=WIDTH
+    )

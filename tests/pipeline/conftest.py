@@ -1,7 +1,9 @@
 """A suite with one toy paper, whose stages count in integers and never load torch."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -128,6 +130,8 @@ class Suite:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folder = root / "papers" / "toy"
+        if self.folder.exists():
+            return
         self.folder.mkdir(parents=True)
         (self.folder / "paper.yaml").write_text(PAPER)
         (self.folder / "mini.gin").write_text("")
@@ -137,6 +141,11 @@ class Suite:
 
     def seeds(self, seeds: list[int]) -> None:
         yaml.dump({"suite": {"seeds": seeds}}, self.root / "params.yaml")
+
+    def keep_arms(self, *names: str) -> None:
+        card = yaml.load(self.folder / "paper.yaml")
+        card["arms"] = {name: card["arms"][name] for name in names}
+        yaml.dump(card, self.folder / "paper.yaml")
 
     def resolve(self, **settings: dict[str, Any]) -> None:
         """Write resolved/mini.yaml; `arm_stage={...}` and `stage={...}` are settings."""
@@ -148,8 +157,8 @@ class Suite:
                           **settings.get(stage, {}), **settings.get(f"{arm}_{stage}", {})}
                 if (arm, stage) == ("fast", "pretrain"):
                     config["rate"] = 2
-                section = {"code": code.section_digest(config, Sources(self.root)), "config": config}
-                arms.setdefault(arm, {})[stage] = section
+                digest = code.section_digest(config, Sources(self.root))
+                arms.setdefault(arm, {})[stage] = {"code": digest, "config": config}
         tree = {"paper": "toy", "profile": "mini", "numerics": None,
                 "versions": {"python": "3.11"}, "arms": arms}
         yaml.dump(tree, self.folder / "resolved" / "mini.yaml")
@@ -174,8 +183,6 @@ class Suite:
 
     def run(self, stage: str, arm: str = "plain", **flags: Any) -> tuple[int, str]:
         """Run a stage in this process; return (exit code, what was said)."""
-        import io
-
         said = io.StringIO()
         status = run_stage(self.paper, stage, "mini", arm, self.settings(**flags), Lines(said))
         return status, said.getvalue()
@@ -228,12 +235,37 @@ def until() -> Callable[..., None]:
     return wait_for
 
 
-@pytest.fixture
-def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("REPRO_"):
             monkeypatch.delenv(name)
-    made = Suite(tmp_path)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Iterator[Suite]:
+    """A fresh suite: nothing was run."""
+    yield from _used(Suite(tmp_path / "suite"))
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a suite in which arm `plain` was run to its end; to be copied, not used."""
+    made = Suite(tmp_path_factory.mktemp("finished") / "suite")
+    assert made.run("eval")[0] == 0
+    for stage in ("data", "pretrain", "finetune"):
+        assert made.run(stage)[0] == 0
+    return made.root
+
+
+@pytest.fixture
+def evaluated(finished_once: Path, tmp_path: Path) -> Iterator[Suite]:
+    """A suite in which all stages of arm `plain` are finished and linked."""
+    shutil.copytree(finished_once, tmp_path / "suite")
+    yield from _used(Suite(tmp_path / "suite"))
+
+
+def _used(made: Suite) -> Iterator[Suite]:
     yield made
     for process in made.processes():
         process.kill()

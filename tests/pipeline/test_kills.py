@@ -1,26 +1,47 @@
 """Kill drills: whatever dies, runs keep one living copy and end in the same bytes."""
 
+import contextlib
+import json
 import os
+import pty
+import resource
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
-from repro.pipeline import files
+from repro.pipeline import files, processes
 from repro.pipeline.status import cancel, status
 
-SLOW = {"steps": 30, "pause": 0.1}
+STEPS = 20
+SLOW = {"steps": STEPS, "pause": 0.1}
 
 
 @pytest.fixture
-def slow(suite):
-    """The toy with a pre-training of three seconds, and its undisturbed result."""
-    suite.resolve(pretrain={"steps": 30, "pause": 0.0})
-    assert suite.run("pretrain")[0] == 0
-    bytes_ = {name: text for name, text in suite.out("pretrain").items() if "model" in name}
-    suite.resolve(pretrain=SLOW)
-    return suite, suite.specs("pretrain"), bytes_
+def slow(evaluated):
+    """The toy with a pre-training of two seconds, and the result it must have."""
+    evaluated.resolve(pretrain=SLOW)
+    expected = {}
+    for seed in (0, 1):
+        total = seed
+        for _ in range(STEPS):
+            total = (total * 31 + 1 + sum(range(3))) % 1_000_003
+        expected[f"seed{seed}/encoder/model.json"] = json.dumps({"total": total})
+    return evaluated, evaluated.specs("pretrain"), expected
+
+
+DRIVER = """
+import sys
+from repro.paper import Paper
+from repro.pipeline.progress import choose
+from repro.pipeline.stage import run_stage
+from repro.settings import load
+root, stage, arm = sys.argv[1:]
+sys.exit(run_stage(Paper.find("toy", root), stage, "mini", arm, load(root), choose("info")))
+"""
 
 
 def models(suite):
@@ -132,6 +153,61 @@ def test_terminating_the_driver_detaches(slow, until):
     assert models(suite) == expected
 
 
+def typed(suite, until, keys):
+    """Run the driver at a terminal, type each key when asked what Ctrl-C meant; return (exit code,
+    what the terminal showed)."""
+    specs = suite.specs("pretrain")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["REPRO_WORKERS"] = "2"
+        os.execv(sys.executable, [sys.executable, "-c", DRIVER, str(suite.root), "pretrain",
+                                  "plain"])
+    shown = bytearray()
+    reader = threading.Thread(target=drain, args=(terminal, shown))
+    reader.start()
+    until(lambda: suite.running(specs, least_step=2))
+    for key in keys:
+        os.write(terminal, b"\x03")
+        until(lambda: b"detach" in shown)
+        os.write(terminal, key)
+    _, code = os.waitpid(pid, 0)
+    reader.join()
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(code), shown.decode(errors="replace")
+
+
+def drain(terminal, shown):
+    with contextlib.suppress(OSError):  # the driver closed its end
+        while some := os.read(terminal, 4096):
+            shown += some
+
+
+def test_control_c_at_a_terminal_can_detach(slow, until):
+    suite, specs, expected = slow
+    code, shown = typed(suite, until, [b"d\n"])
+    assert code == 143
+    assert "toy/pretrain@mini-plain seed0" in shown
+    assert "detached: 2 running go on" in shown
+    assert suite.run("pretrain")[0] == 0
+    assert suite.starts(specs) == [1, 1]
+    assert models(suite) == expected
+
+
+def test_control_c_at_a_terminal_can_be_taken_back(slow, until):
+    suite, specs, expected = slow
+    code, _ = typed(suite, until, [b"\n"])
+    assert code == 0
+    assert models(suite) == expected
+
+
+def test_a_second_control_c_cancels(slow, until):
+    suite, specs, _ = slow
+    code, shown = typed(suite, until, [b"\x03"])
+    assert code == 130
+    assert "cancelled; the same command resumes" in shown
+    assert not any(suite.store.entry(spec.key).executing() for spec in specs)
+
+
 def test_two_drivers_at_once_share_the_runs(slow):
     suite, specs, expected = slow
     suite.seeds([0, 1, 2])
@@ -146,16 +222,18 @@ def test_two_drivers_at_once_share_the_runs(slow):
 
 def test_two_drivers_start_no_more_jobs_than_there_are_workers(slow, until):
     suite, specs, _ = slow
-    suite.seeds([0, 1, 2, 3])
+    suite.resolve(pretrain={"steps": 5, "pause": 0.1})
+    suite.seeds([0, 1, 2])
     drivers = [suite.driver("pretrain", arm) for arm in ("plain", "fast")]
     every = [*suite.specs("pretrain"), *suite.specs("pretrain", "fast")]
     most = 0
     while any(driver.poll() is None for driver in drivers):
         most = max(most, sum(suite.store.entry(spec.key).executing() for spec in every))
+        time.sleep(0.02)
     for driver in drivers:
         driver.communicate()
     assert most == 2
-    assert suite.starts(every) == [1] * 8
+    assert suite.starts(every) == [1] * 6
 
 
 def test_a_cancelled_job_that_still_ends_is_not_attached_to(slow, until):
@@ -169,8 +247,6 @@ def test_a_cancelled_job_that_still_ends_is_not_attached_to(slow, until):
     # The record of a job that was told to stop but is not gone yet.
     entry = suite.store.entry(specs[0].key)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1.5)"])
-    from repro.pipeline import processes
-
     entry.clear("interrupted")
     suite.store.record(entry.read("job") | {"process": processes.identify(sleeper.pid)})
     assert suite.run("pretrain")[0] == 0
@@ -182,21 +258,19 @@ def test_a_cancelled_job_that_still_ends_is_not_attached_to(slow, until):
 def test_status_tells_running_from_done(slow, until):
     suite, specs, _ = slow
     driver = suite.driver("pretrain")
-    until(lambda: suite.running(specs, least_step=15))
+    until(lambda: suite.running(specs, least_step=12))
     (cell,) = [c for c in status(suite.settings()).cells if c.stage == "pretrain"]
     assert cell.counts == {"running": 2}
     (row, _) = status(suite.settings(), ["toy"]).active
-    assert (row.label, row.total) == ("toy/pretrain@mini-plain seed0", 30)
+    assert (row.label, row.total) == ("toy/pretrain@mini-plain seed0", STEPS)
     driver.communicate()
     (cell,) = [c for c in status(suite.settings()).cells if c.stage == "pretrain"]
     assert cell.counts == {"done": 2}
 
 
 def test_a_disk_too_full_to_record_anything_loses_nothing(slow, until):
-    """The job may write no file larger than 0 bytes from step 3 on: markers cannot be written."""
+    """The job may write no byte from step 3 on: markers cannot be written."""
     suite, specs, expected = slow
-    import resource
-
     driver = suite.driver("pretrain")
     until(lambda: suite.running(specs, least_step=3))
     for spec in specs:

@@ -7,9 +7,7 @@ from repro.settings import load
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("EXECUTOR", "WORKERS", "STORE", "ASSETS", "LOG_LEVEL", "WORKRES"):
-        monkeypatch.delenv(f"REPRO_{name}", raising=False)
+def root(tmp_path: Path) -> Path:
     (tmp_path / "papers").mkdir()
     (tmp_path / ".repro").mkdir()
     return tmp_path
