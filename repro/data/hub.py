@@ -145,11 +145,10 @@ def load(dataset: str, config: str | None, split: str, revision: str) -> "Datase
         return datasets.load_dataset(dataset, config, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         wanted = f"{dataset}{f' ({config})' if config else ''} at revision {revision}"
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
             f"hub data set {wanted}, split {split}: neither cached nor reachable; run `hf download "
             f"{dataset} --repo-type dataset --revision {revision}` with network, or put files "
-            f"{split}*.parquet into {folder} ({reason[:160]})"
+            f"{split}*.parquet into {folder} ({_first_line(error)})"
         ) from error
 
 
@@ -167,7 +166,11 @@ def _load_local(folder: Path, split: str) -> "Dataset":
     try:
         return datasets.load_dataset(forms.pop(), data_files={split: paths}, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"{folder}: {split} is unreadable: {error}") from error
+        raise UserError(f"{folder}: {split} is unreadable: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:160]
 
 
 def _check_fields(dataset: str, rows: "Dataset", *fields: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def prepare(
     order_seed: int = 42,
     exclude: tuple[str, ...] = ("test",),
     min_words: int = 2,
+    documents_per_source: int | None = None,
 ) -> None:
     """Write a data artefact: tokenizer, corpora/<name>, tasks/<name> and manifest.json.
 
@@ -37,7 +38,8 @@ def prepare(
     tokenizer: trainer, applied to tokenizer_corpus, or to the corpus with most words.
     exclude: splits of the tasks whose texts leave the pool, compared as whole parts (sentences,
     paragraphs, glosses) after normalisation; also parts below min_words and repeated documents.
-    task_length: tokens at which task examples are cut.
+    task_length: tokens at which task examples are cut. documents_per_source: read no more of each
+    source (for trials).
     Raises UserError for an empty pool, corpus or task, and for data that is not fetched.
     """
     if task_length < 4:
@@ -60,7 +62,7 @@ def prepare(
     documents: dict[str, Document] = {}
     for source in sources:
         with assets.recorded() as used:
-            _keep(source(), banned, min_words, documents, dropped)
+            _keep(islice(source(), documents_per_source), banned, min_words, documents, dropped)
         corpus_assets |= used
         done("reading")
     pool = _pool(documents, built, order_seed)

