@@ -143,7 +143,7 @@ def read_member(name: str, member: str, version: str | None = None) -> bytes:
 
 @contextmanager
 def recorded() -> Iterator[dict[str, dict[str, str]]]:
-    """Collect what is asked for inside the block: asset name -> version and sha256 of its archive."""
+    """Collect what is asked for inside the block: asset name -> version, sha256 of its archive."""
     used: dict[str, dict[str, str]] = {}
     token = _used.set(used)
     try:

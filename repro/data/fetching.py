@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -48,12 +49,16 @@ def expand(names: Iterable[str], root: Path | str = ".") -> list[Asset]:
     papers = needs(root)
     chosen: dict[str, Asset] = {}
     for name in list(names) or list(registered()):
+        if name not in papers and name not in registered():
+            known = [*papers, *registered()]
+            near = get_close_matches(name, known, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+            raise UserError(f"'{name}' is neither a paper nor an asset ({hint})")
         for asset in papers.get(name, [name]):
             try:
                 chosen[asset] = find(asset)
             except UserError as error:
-                where = f"papers/{name}/paper.yaml" if name in papers else "data fetch"
-                raise UserError(f"{where}: {error} (papers: {', '.join(papers)})") from error
+                raise UserError(f"papers/{name}/paper.yaml: data: {error}") from error
     return list(chosen.values())
 
 

@@ -32,8 +32,8 @@ def bert(
     """Return a BertModel without pooler, freshly initialised from torch's global generator.
 
     Embeddings are as wide as the hidden states. local_heads: offsets at which heads begin to look
-    (`repro.nn.local_attention`); empty = the usual initialisation. Raises UserError if heads does not divide hidden.
-    Source: Devlin et al. 2019.
+    (`repro.nn.local_attention`); empty = the usual initialisation.
+    Raises UserError if heads does not divide hidden. Source: Devlin et al. 2019.
     """
     _check(hidden, layers, heads)
     config = BertConfig(
@@ -75,7 +75,7 @@ def electra(
 ) -> ElectraModel:
     """Return an ElectraModel, freshly initialised from torch's global generator.
 
-    A linear map takes embeddings to the hidden size where the two differ. local_heads: as in `bert`.
+    A linear map takes embeddings to the hidden size where the two differ. local_heads: see `bert`.
     Raises UserError if heads does not divide hidden. Source: Clark et al. 2020.
     """
     _check(hidden, layers, heads)

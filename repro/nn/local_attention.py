@@ -24,7 +24,7 @@ NOISE = 0.3  # what is left of the usual initialisation of queries and keys
 
 
 def frequencies(size: int) -> torch.Tensor:
-    """Return size // 2 angular frequencies, geometric from FASTEST to SLOWEST, float (size / 2,)."""
+    """Return size // 2 angular frequencies, geometric from FASTEST to SLOWEST, (size / 2,)."""
     share = torch.arange(0, size, 2, dtype=torch.float64) / size
     return FASTEST * torch.exp(-math.log(FASTEST / SLOWEST) * share)
 

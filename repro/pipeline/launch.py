@@ -132,8 +132,16 @@ class LocalLauncher:
                 os.kill(orphan["process"]["pid"], signal.SIGKILL if now else signal.SIGTERM)
 
     def find_by_name(self, intent: Job) -> Job | None:
-        process = processes.find_command(str(self.store.job_folder(intent["name"])))
-        return None if process is None else {**intent, "process": process}
+        folder = self.store.job_folder(intent["name"])
+        process = processes.find_command(str(folder))
+        if process is None:
+            return None
+        if not list(folder.glob("*_submitted.pkl")) and not processes.is_alive(intent["driver"]):
+            # Its driver was killed before it said what to run: it would wait for that in vain.
+            with suppress(ProcessLookupError):
+                os.killpg(process["pid"], signal.SIGKILL)
+            return None
+        return {**intent, "process": process}
 
     def _living(self) -> list[Job]:
         return [job for job in self.store.jobs() if job["launcher"] == self.name

@@ -94,7 +94,12 @@ def render(found: Status) -> str:
         lines.append("  ".join(part for part in (r.state, r.label, step, loss, left) if part))
     if found.troubles:
         lines.append("")
-    lines += [f"{label}: {line}" for label, line in found.troubles.items()]
+    reasons: dict[str, list[str]] = {}
+    for label, reason in found.troubles.items():
+        reasons.setdefault(reason, []).append(label)
+    for reason, labels in reasons.items():
+        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        lines.append(f"{labels[0]}{more}: {reason}")
     return "\n".join(lines)
 
 

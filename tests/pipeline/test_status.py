@@ -42,6 +42,15 @@ def test_status_gives_the_reason_of_a_failure(evaluated):
     assert "toy/eval@mini-plain seed0: loss is not finite at step 12" in text
 
 
+def test_status_says_a_common_reason_once(evaluated):
+    for spec in evaluated.specs("eval"):
+        entry = evaluated.store.entry(spec.key)
+        entry.clear("done")
+        entry.write("failed", {"error": "its code changed", "time": 0})
+    text = state.render(state.status(evaluated.settings()))
+    assert text.endswith("\ntoy/eval@mini-plain seed0 and 1 more: its code changed")
+
+
 def test_status_of_one_paper_leaves_out_the_others(evaluated):
     assert state.status(evaluated.settings(), ["other"]).cells == []
 
