@@ -30,8 +30,9 @@ MISSING = "not set"
 def settings(paper: Paper, tree: dict[str, Any], profile: str) -> list[Setting]:
     """Return every stated setting beside the resolved one. tree: resolved/<profile>.yaml.
 
-    A key with arm `*` stands for each arm that runs the stage. Raises UserError when nothing at all
-    is found under a key: the path is wrong.
+    A key with arm `*` stands for each arm that runs the stage. A small profile may replace
+    what a key speaks of. Raises UserError when the paper profile has nothing at all under a key:
+    the path is wrong.
     """
     deviations = {d.key: d for d in paper.deviations if d.profile == profile}
     found = []
@@ -43,7 +44,8 @@ def settings(paper: Paper, tree: dict[str, Any], profile: str) -> list[Setting]:
             ours = look_up(tree, arm, stage, path)
             explained = deviations.get(f"{arm}.{stage}.{path}", deviations.get(key))
             rows.append(Setting(key, arm, stated.value, ours, stated.source, explained))
-        if all(row.ours == MISSING for row in rows) and chosen in ("*", *arms):
+        nowhere = all(row.ours == MISSING for row in rows) and chosen in ("*", *arms)
+        if nowhere and profile == "paper":
             raise UserError(f"papers/{paper.slug}/paper.yaml: stated.{key}: no arm has this "
                             f"setting in resolved/{profile}.yaml")
         found += [row for row in rows if row.ours != MISSING or chosen != "*"]
