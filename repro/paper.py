@@ -227,7 +227,7 @@ def _first(shown: str, text: str, found: list[tuple[Location, str]]) -> str:
     tree = YAML(typ="rt").load(text)
     placed = [(*_place(tree, loc), message) for loc, message in found]
     # A misspelt key is also a missing one: the misspelling says more.
-    placed.sort(key=lambda item: (item[0], item[2].startswith("is missing")))
+    placed.sort(key=lambda item: (item[2].startswith("is missing"), item[0]))
     line, path, message = placed[0]
     more = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
     return f"{shown}:{line}: {path}: {message}{more}"
