@@ -162,8 +162,9 @@ class ReplacedTokenDetection:
     """The objective of ELECTRA: generator MLM plus weighted replaced-token detection, jointly.
 
     encoder, generator: factories `f(vocab)`. tie_embeddings: the generator uses the encoder's
-    embedding layer. The generator sees [MASK] at every chosen position; its samples at
-    temperature make the encoder's input. Loss: generator_weight * generator +
+    embedding layer. The generator sees [MASK] at mask_share of the chosen positions and the
+    token itself at the others (0.85 in the released code, which the paper does not mention); its
+    samples at temperature make the encoder's input. Loss: generator_weight * generator +
     discriminator_weight * encoder. Source: Clark et al. 2020, sections 2, 3.2 and code.
 
     Another task on the same corrupted input is a sub-class with its own `make_head`,
@@ -176,6 +177,7 @@ class ReplacedTokenDetection:
         encoder: Callable[..., PreTrainedModel],
         generator: Callable[..., PreTrainedModel],
         probability: float = 0.15,
+        mask_share: float = 0.85,
         discriminator_weight: float = 50.0,
         generator_weight: float = 1.0,
         temperature: float = 1.0,
@@ -184,6 +186,7 @@ class ReplacedTokenDetection:
         self.make_encoder = encoder
         self.make_generator = generator
         self.probability = probability
+        self.mask_share = mask_share
         self.discriminator_weight = discriminator_weight
         self.generator_weight = generator_weight
         self.temperature = temperature
@@ -234,7 +237,7 @@ class ReplacedTokenDetection:
             model.vocab,
             streams.generator("mask", step),
             probability=self.probability,
-            mask_share=1.0,
+            mask_share=self.mask_share,
             random_share=0.0,
         )
         device = model.encoder.device

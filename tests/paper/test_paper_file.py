@@ -101,7 +101,7 @@ MISTAKES = [
      "resources.paper.finetune: is missing", "paper: &stages"),
     ("pack: 2}", "packs: 2}", "resources.paper.pretrain.packs: unknown key 'packs'", "packs"),
     ("mini: *stages", "minni: *stages",
-     "resources.mini: is missing", "resources:"),
+     "resources.minni: unknown profile 'minni' (did you mean 'mini'?)", "minni: *stages"),
     ("year: 2024", "year: soon", "year: must be a valid integer", "year:"),
 ]
 
