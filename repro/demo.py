@@ -18,7 +18,7 @@ from repro.pipeline.submit import submit_local
 from repro.report import terminal
 from repro.verdict import collect, judge
 
-PAPER, CLAIM, PROFILE = "tiny_lm", "pretraining_helps_shallow", "mini"
+PAPER, CLAIM, PROFILE = "tiny_lm", "pretraining_helps", "mini"
 
 
 def run_demo(workers: int | None = None) -> int:

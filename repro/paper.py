@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from repro import yaml
 from repro.data.assets import load_registry
 from repro.errors import UserError
+from repro.naming import nearest
 from repro.schema import (
     FIELD_NAMES,
     PROFILES,
@@ -23,22 +24,13 @@ from repro.schema import (
     Location,
     Resources,
     in_profile,
-    nearest,
     problems,
 )
+from repro.settings import find_root
 
 __all__ = ["PROFILES", "Arm", "Claim", "Paper", "Resources", "find_root"]
 
 _SMOKE = Resources(minutes=5, pack=5)
-
-
-def find_root(start: Path | str | None = None) -> Path:
-    """Return the nearest directory at or above `start` (default: here) that holds `papers/`."""
-    start = Path(start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "papers").is_dir():
-            return folder
-    raise UserError(f"{start}: no directory `papers` here or above; run inside the suite")
 
 
 class Paper(Card):

@@ -4,13 +4,13 @@ Nothing here touches the file system; `repro.paper` reads files and turns what i
 one line with file and line number. A key that is not listed here is an error.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from repro.evaluate.metric_names import METRICS
+from repro.naming import nearest
 
 PROFILES = ("paper", "gpu", "mini", "smoke")
 PRIMARY = "primary"
@@ -20,15 +20,6 @@ Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Dotted = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
-
-
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for a near name, else " (one of: ...)"; "" if none allowed."""
-    allowed = list(allowed)
-    close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.6)
-    if close:
-        return f" (did you mean {close[0]!r}?)"
-    return f" (one of: {', '.join(allowed)})" if allowed else ""
 
 
 class Model(BaseModel):

@@ -201,7 +201,7 @@ def _line_of(path: Path, key: str) -> int:
 
 
 def _nearest(name: str, allowed: list[str]) -> str:
-    from repro.schema import nearest
+    from repro.naming import nearest
 
     return nearest(name, allowed)
 

@@ -11,7 +11,7 @@ from repro.config.signature import Signatures, describe, unknown_module
 from repro.config.source import PACKAGES
 from repro.config.types import Callee, Mismatch
 from repro.errors import UserError
-from repro.schema import nearest
+from repro.naming import nearest
 
 NODE_KEYS = ("_fn", "_ref")
 

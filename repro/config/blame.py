@@ -8,7 +8,7 @@ from typing import Any, Literal
 from repro.config.resolve import ResolvedPaper, Trail
 from repro.config.tables import as_json, as_table, short
 from repro.errors import UserError
-from repro.schema import nearest
+from repro.naming import nearest
 
 
 @dataclass(frozen=True)

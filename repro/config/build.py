@@ -16,7 +16,7 @@ from repro.config.signature import Signature, Signatures, describe
 from repro.config.source import PACKAGES, Sources
 from repro.config.types import Callee, Mismatch
 from repro.errors import UserError
-from repro.schema import nearest
+from repro.naming import nearest
 
 
 class Bound:

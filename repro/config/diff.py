@@ -12,7 +12,8 @@ from repro.config.signature import Signatures
 from repro.config.source import Sources
 from repro.config.tables import as_json, as_table, clip, short
 from repro.errors import UserError
-from repro.schema import PROFILES, nearest
+from repro.naming import nearest
+from repro.schema import PROFILES
 
 ABSENT = "-"
 Flat = dict[str, Any]

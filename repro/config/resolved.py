@@ -9,7 +9,7 @@ from typing import Any
 
 from repro import yaml
 from repro.errors import UserError
-from repro.schema import nearest
+from repro.naming import nearest
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 KEYS = ("paper", "profile", "numerics", "versions", "arms")

@@ -12,7 +12,7 @@ from repro.config.problems import Place
 from repro.config.source import Definition, Module, Sources
 from repro.config.types import Callee, Mismatch, Type, show
 from repro.errors import UserError
-from repro.schema import nearest
+from repro.naming import nearest
 
 
 class _Missing:

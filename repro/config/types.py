@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.config.source import Definition, Module, Sources
-from repro.schema import nearest
+from repro.naming import nearest
 
 _LISTS = {"list", "List", "Sequence", "Iterable", "Collection", "MutableSequence"}
 _TUPLES = {"tuple", "Tuple"}

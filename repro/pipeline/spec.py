@@ -173,7 +173,7 @@ class _Expansion:
         arms = self.tree.get("arms", {})
         section = arms.get(arm, {}).get(stage)
         if section is None:
-            from repro.schema import nearest
+            from repro.naming import nearest
 
             raise UserError(f"papers/{self.paper.slug}/resolved/{self.profile}.yaml has no "
                             f"arms.{arm}.{stage}{nearest(arm, arms) if arm not in arms else ''}; "

@@ -111,7 +111,7 @@ def find_runs(store: Store, selector: str) -> list[Planned]:
     found = [run for run in runs.values()
              if _names(run.label, selector) or (len(selector) > 3 and run.key.startswith(selector))]
     if not found:
-        from repro.schema import nearest
+        from repro.naming import nearest
 
         names = sorted({name for run in runs.values()
                         for name in (run.paper, run.label.split()[0])})

@@ -9,8 +9,8 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.evaluate.metric_names import METRICS
+from repro.naming import nearest
 from repro.paper import Paper
-from repro.schema import nearest
 
 EVAL = "eval"
 MEASURED = ("task", "metric", "value", "unit", "higher_is_better")
