@@ -10,7 +10,7 @@ demo: $(VENV)/.ready
 	$(BIN)/repro demo
 
 test: $(VENV)/.ready
-	$(BIN)/repro data fetch --quiet electra tiny_lm
+	$(BIN)/repro data fetch --quiet
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 lint: $(VENV)/.ready
