@@ -66,7 +66,7 @@ def _resolve(paper: Any, profile: str) -> Any:
 @click.argument("paper", required=False)
 @PROFILE
 def resolve(paper: str | None, profile: str) -> None:
-    """Write resolved/<profile>.yaml: what each stage of each arm really reads."""
+    """Write resolved/<profile>.json: what each stage of each arm really reads."""
     from repro.config.resolved import path_of
 
     found = _paper(paper)

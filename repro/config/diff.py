@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from repro import yaml
 from repro.config import resolved
 from repro.config.signature import Signatures
 from repro.config.source import Sources
@@ -111,7 +110,7 @@ def read(spec: Spec, root: Path) -> dict[str, Any]:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
         raise UserError(f"{spec}: {reason.removeprefix('fatal: ')}")
-    return resolved.check(yaml.loads(done.stdout, shown), shown)
+    return resolved.loads(done.stdout, shown)
 
 
 def render(result: Diff, form: Literal["table", "json"] = "table") -> str:

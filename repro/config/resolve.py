@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repro import yaml
 from repro.config import code, resolved
 from repro.config.bindings import (
     BROKEN,
@@ -44,7 +43,7 @@ class Overridden:
 
 @dataclass
 class ResolvedPaper:
-    """tree: what is written to `resolved/<profile>.yaml`. origins: path (arm, stage, setting, ...)
+    """tree: what is written to `resolved/<profile>.json`. origins: path (arm, stage, setting, ...)
     -> "file:line" or "default file:line". overridden: path -> what was beaten, strongest first."""
 
     slug: str
@@ -54,8 +53,8 @@ class ResolvedPaper:
     overridden: dict[Trail, list[Overridden]] = field(default_factory=dict)
 
     def write(self, path: Path | str) -> None:
-        """Write the tree as YAML. Values only: where they stand would change with a comment."""
-        yaml.dump(self.tree, path)
+        """Write the tree. Values only: where they stand would change with a comment."""
+        resolved.dump(self.tree, path)
 
 
 def resolve(

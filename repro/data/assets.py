@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from repro import yaml
 from repro.errors import UserError
+from repro.naming import nearest
 
 REGISTRY = Path(__file__).with_name("assets.yaml")
 KINDS = {"pypi": ("wheel", "sdist"), "npm": ("npm",), "apt": ("deb",)}
@@ -70,9 +70,7 @@ def find(name: str) -> Asset:
     """Return a registered asset. Raises UserError with the nearest names."""
     assets = registered()
     if name not in assets:
-        near = get_close_matches(name, assets, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else f"; there are {', '.join(assets)}"
-        raise UserError(f"asset '{name}': not in assets.yaml{hint}")
+        raise UserError(f"asset '{name}': not in assets.yaml{nearest(name, assets)}")
     return assets[name]
 
 

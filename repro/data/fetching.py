@@ -13,7 +13,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -25,6 +24,7 @@ from repro import yaml
 from repro.data.assets import MANIFEST, Asset, cache_dir, find, manifest, registered
 from repro.data.shards import sha256, write_json
 from repro.errors import UserError
+from repro.naming import nearest
 
 TIMEOUT_S = 1800
 _Entry = tuple[str, bool, Callable[[], IO[bytes]]]
@@ -50,10 +50,8 @@ def expand(names: Iterable[str], root: Path | str = ".") -> list[Asset]:
     chosen: dict[str, Asset] = {}
     for name in list(names) or list(registered()):
         if name not in papers and name not in registered():
-            known = [*papers, *registered()]
-            near = get_close_matches(name, known, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-            raise UserError(f"'{name}' is neither a paper nor an asset ({hint})")
+            hint = nearest(name, [*papers, *registered()])
+            raise UserError(f"'{name}' is neither a paper nor an asset{hint}")
         for asset in papers.get(name, [name]):
             try:
                 chosen[asset] = find(asset)

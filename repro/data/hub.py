@@ -95,11 +95,10 @@ def glue(
     splits = {name: load(dataset, task, name, revision) for name in ("train", held_out)}
     regression = task == "stsb"
     pools = {name: _glue_examples(dataset, rows, fields) for name, rows in splits.items()}
-    pool = shuffled(pools["train"], seed, task)
-    end = None if train is None else dev + train
     kind = "regression" if regression else "pair" if len(fields) == 2 else "classification"
     labels = () if regression else tuple(_class_names(splits["train"], pools["train"]))
-    return TaskData(kind, labels, metrics, pool[dev:end], pool[:dev], pools[held_out])
+    drawn = _drawn(pools["train"], seed, task, train, dev)
+    return TaskData(kind, labels, metrics, **drawn, test=pools[held_out])
 
 
 def squad_answerable(
@@ -124,11 +123,9 @@ def squad_answerable(
             )
             for row in rows
         ]
-    pool = shuffled(pools["train"], seed, dataset)
-    end = None if train is None else dev + train
     labels = ("unanswerable", "answerable")
-    splits = {"train": pool[dev:end], "dev": pool[:dev], "test": pools["validation"]}
-    return TaskData("pair", labels, ("accuracy", "f1"), **splits)
+    drawn = _drawn(pools["train"], seed, dataset, train, dev)
+    return TaskData("pair", labels, ("accuracy", "f1"), **drawn, test=pools["validation"])
 
 
 def load(dataset: str, config: str | None, split: str, revision: str) -> "Dataset":
@@ -177,6 +174,14 @@ def _check_fields(dataset: str, rows: "Dataset", *fields: str) -> None:
     if missing := [field for field in fields if field not in rows.column_names]:
         known = ", ".join(rows.column_names)
         raise UserError(f"hub data set {dataset}: no field '{missing[0]}'; there are {known}")
+
+
+def _drawn(
+    examples: list[Example], seed: int, name: str, train: int | None, dev: int
+) -> dict[str, list[Example]]:
+    """Return dev and train, drawn from a published training set: {"train", "dev"}."""
+    pool = shuffled(examples, seed, name)
+    return {"train": pool[dev:None if train is None else dev + train], "dev": pool[:dev]}
 
 
 def _glue_examples(dataset: str, rows: "Dataset", fields: tuple[str, ...]) -> list[Example]:

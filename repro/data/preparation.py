@@ -16,6 +16,8 @@ from repro.data.subsets import Pool, Selection, overlap
 from repro.errors import UserError
 from repro.text import tokenizer as vocabularies
 
+Used = dict[str, dict[str, str]]  # asset -> version and sha256
+
 
 def prepare(
     ctx: RunContext,
@@ -50,21 +52,11 @@ def prepare(
     def done(phase: str) -> None:
         ctx.report(step=next(progress), total=total, phase=phase)
 
-    built, task_assets = {}, {}
-    for name, builder in tasks.items():
-        with assets.recorded() as task_assets[name]:
-            built[name] = builder()
-        if empty := [split for split in shards.SPLITS if not getattr(built[name], split)]:
-            raise UserError(f"task {name}: its {empty[0]} split is empty")
-        done(f"task {name}")
+    built, task_assets = _build(tasks, done)
     banned = _banned(built, exclude)
-    dropped, corpus_assets = Counter(), {}
-    documents: dict[str, Document] = {}
-    for source in sources:
-        with assets.recorded() as used:
-            _keep(islice(source(), documents_per_source), banned, min_words, documents, dropped)
-        corpus_assets |= used
-        done("reading")
+    documents, dropped, corpus_assets = _read(
+        sources, documents_per_source, banned, min_words, done
+    )
     pool = _pool(documents, built, order_seed)
     selections = {name: select(pool) for name, select in corpora.items()}
     trained = _train(tokenizer, pool, selections, tokenizer_corpus)
@@ -91,6 +83,40 @@ def _banned(tasks: dict[str, TaskData], exclude: tuple[str, ...]) -> frozenset[s
         raise UserError(f"prepare.exclude: unknown split '{unknown[0]}'; {list(shards.SPLITS)}")
     examples = (item for task in tasks.values() for name in exclude for item in getattr(task, name))
     return frozenset(normalise(text) for item in examples for text in item.sources)
+
+
+def _build(
+    tasks: dict[str, Callable], done: Callable[[str], None]
+) -> tuple[dict[str, TaskData], dict[str, Used]]:
+    """Return the tasks by name, and the assets each was made from."""
+    built, used = {}, {}
+    for name, builder in tasks.items():
+        with assets.recorded() as used[name]:
+            built[name] = builder()
+        if empty := [split for split in shards.SPLITS if not getattr(built[name], split)]:
+            raise UserError(f"task {name}: its {empty[0]} split is empty")
+        done(f"task {name}")
+    return built, used
+
+
+def _read(
+    sources: tuple[Callable, ...],
+    most: int | None,
+    banned: frozenset[str],
+    min_words: int,
+    done: Callable[[str], None],
+) -> tuple[dict[str, Document], Counter[str], Used]:
+    """Return the documents that remain (normalised text -> document), how many parts or documents
+    were dropped and why, and the assets that were read. most: documents of each source."""
+    documents: dict[str, Document] = {}
+    dropped: Counter[str] = Counter()
+    used: Used = {}
+    for source in sources:
+        with assets.recorded() as read:
+            _keep(islice(source(), most), banned, min_words, documents, dropped)
+        used |= read
+        done("reading")
+    return documents, dropped, used
 
 
 def _keep(

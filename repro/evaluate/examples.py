@@ -12,7 +12,7 @@ import torch
 from repro.data.shards import Split, TaskArrays, open_task
 from repro.errors import UserError
 from repro.evaluate import budgets, metrics
-from repro.evaluate.naming import hint
+from repro.naming import nearest
 from repro.train.streams import Streams
 
 KINDS = ("classification", "pair", "tagging", "regression")
@@ -77,7 +77,7 @@ def select(artefact: Path, tasks: tuple[str, ...] | None) -> tuple[str, ...]:
         raise UserError(f"tasks: none asked for; {artefact} has {', '.join(known) or 'none'}")
     for name in chosen:
         if name not in known:
-            raise UserError(f"task {name!r}: not in {artefact}; {hint(name, known)}")
+            raise UserError(f"task {name!r}: not in {artefact}{nearest(name, known)}")
         if chosen.count(name) > 1:
             raise UserError(f"task {name!r}: named twice")
     return chosen
@@ -160,7 +160,7 @@ def _check_info(arrays: TaskArrays, name: str) -> tuple[str, tuple[str, ...]]:
         raise UserError(f"task {name!r}: task.json has no {missing[0]!r}")
     kind, labels = info["kind"], tuple(info.get("labels") or ())
     if kind not in KINDS:
-        raise UserError(f"task {name!r}: kind {kind!r}; {hint(kind, KINDS)}")
+        raise UserError(f"task {name!r}: unknown kind {kind!r}{nearest(kind, KINDS)}")
     if kind != "regression" and len(labels) < 2:
         raise UserError(f"task {name!r}: {len(labels)} labels; expected at least 2")
     if info["primary"] not in info["metrics"]:

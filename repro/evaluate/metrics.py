@@ -16,7 +16,7 @@ from sklearn import metrics as sk
 
 from repro.errors import UserError
 from repro.evaluate import metric_names
-from repro.evaluate.naming import hint
+from repro.naming import nearest
 
 Needs = Literal["classes", "binary", "logits", "binary_logits", "values", "spans"]
 
@@ -118,7 +118,7 @@ def lookup(name: str, kind: str, classes: int) -> Metric:
     Raises UserError for an unknown name or one that does not fit.
     """
     if name not in METRICS:
-        raise UserError(f"metric {name!r}: unknown; {hint(name, METRICS)}")
+        raise UserError(f"metric {name!r}: unknown{nearest(name, METRICS)}")
     metric = METRICS[name]
     if (metric.needs == "values") != (kind == "regression"):
         raise UserError(f"metric {name!r}: not defined for a {kind} task")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from repro import yaml
+from repro.config import resolved
 from repro.data.assets import load_registry
 from repro.paper import Paper
 from repro.report import cost, markdown
@@ -82,8 +82,8 @@ def _ours(claim: dict[str, Any]) -> list[str]:
 
 def settings_table(paper: Paper) -> dict[str, Any]:
     """Return the stated hyper-parameters beside the resolved ones: {profiles, rows}."""
-    trees = {profile: yaml.load(path) for profile in ("paper", "gpu", "mini")
-             if (path := paper.dir / "resolved" / f"{profile}.yaml").is_file()}
+    trees = {profile: resolved.load(path) for profile in ("paper", "gpu", "mini")
+             if (path := paper.dir / "resolved" / f"{profile}.json").is_file()}
     rows = [{"key": key, "paper": entry.value, "source": entry.source, "ours": {}}
             for key, entry in paper.stated.items()]
     for profile, tree in trees.items():

@@ -1,6 +1,7 @@
+import json
+
 import pytest
 
-from repro import yaml
 from repro.config.resolve import resolve
 from repro.config.resolved import load
 from repro.errors import UserError
@@ -46,14 +47,15 @@ def test_a_section_holds_what_is_reachable_with_defaults(project):
 def test_the_written_file_loads_as_the_tree_and_comments_do_not_change_it(project, tmp_path):
     project.gin(project.both)
     first = resolve(project.paper("bert", "electra"), "paper", numerics="portable")
-    first.write(tmp_path / "a.yaml")
-    assert load(tmp_path / "a.yaml") == first.tree
+    first.write(tmp_path / "a.json")
+    assert load(tmp_path / "a.json") == first.tree
     assert list(first.tree) == ["paper", "profile", "numerics", "versions", "arms"]
     project.gin("# a comment\n\n" + project.both)
     assert resolve(project.paper("bert", "electra"), "paper").tree == first.tree
-    assert "papers/demo" not in yaml.dumps(first.tree)
+    assert "papers/demo" not in json.dumps(first.tree)
     versions = first.tree["versions"]
-    assert list(versions) == ["python", "torch", "transformers", "tokenizers", "numpy"]
+    assert list(versions) == ["python", "torch", "transformers", "tokenizers", "numpy",
+                                  "scikit-learn", "scipy", "seqeval"]
     assert versions["python"].count(".") == 1 and not any("+" in v for v in versions.values())
 
 

