@@ -2,7 +2,8 @@
 
 The digest of a section covers the import closure of the modules its `_fn` and `_ref` name: imports
 at module level and inside functions, the `__init__.py` of every package on the way, not what stands
-under `if TYPE_CHECKING`. Comments, docstrings and layout do not count.
+under `if TYPE_CHECKING`. Comments, docstrings and layout do not count. A module that names an asset
+of `repro/data/assets.yaml` is as good as its data: the archive's sha256 counts as its code.
 """
 
 import ast
@@ -55,7 +56,10 @@ def closure(modules: Iterable[str], sources: Sources) -> dict[str, str]:
         module = sources.find(waiting.pop())
         if module is None or module.path.is_dir():
             continue
-        found[module.name] = _own_digest(module.tree)
+        data = sorted(_strings(module.tree) & sources.assets.keys())
+        found[module.name] = " ".join(
+            [_own_digest(module.tree), *(sources.assets[name] for name in data)]
+        )
         for name, line in _imports(module):
             if name.startswith("papers.") and name.split(".")[1] not in slugs:
                 raise UserError(f"{module.shown}:{line}: imports {name}: another paper's code; "
@@ -84,6 +88,13 @@ def _own_digest(tree: ast.Module) -> str:
     parts: list[str] = []
     _dump(tree, parts.append)
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _strings(tree: ast.Module) -> frozenset[str]:
+    """Return the string constants of a module."""
+    return frozenset(node.value for node in ast.walk(tree)
+                     if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def _dump(node: Any, write: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from repro import yaml
 from repro.errors import UserError
 
 PACKAGES = ("repro", "papers")
@@ -126,6 +127,13 @@ class Sources:
         if base.is_dir():
             return Module(name, base, self.show(base), ast.Module(body=[], type_ignores=[]))
         return None
+
+    @cached_property
+    def assets(self) -> dict[str, str]:
+        """The embedded data that modules may name: asset -> sha256 of its archive."""
+        path = self._homes["repro"] / "data" / "assets.yaml"
+        entries = yaml.load(path) if path.is_file() else {}
+        return {name: str(entry["sha256"]) for name, entry in entries.items()}
 
     def show(self, path: Path) -> str:
         """Return a path for messages: relative to the root where it lies below it."""

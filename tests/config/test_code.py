@@ -74,6 +74,21 @@ def test_a_constant_and_a_name_of_the_same_spelling_differ(suite):
     assert digest(suite, "repro.d") != before
 
 
+def test_the_checksum_of_an_asset_counts_in_modules_that_name_it_only(suite):
+    def write(sha, other="c" * 64):
+        suite.write({
+            "repro/data/assets.yaml": f"brown: {{sha256: {sha}}}\nother: {{sha256: {other}}}\n",
+            "repro/data/reader.py": "def read():\n    return load('brown')\n",
+        })
+        return digest(suite, "repro.data.reader"), digest(suite, "repro.a.one")
+
+    (reads, does_not), again = write("a" * 64), write("a" * 64, other="d" * 64)
+    changed, unchanged = write("b" * 64)
+    assert (reads, does_not) == again
+    assert changed != reads
+    assert unchanged == does_not
+
+
 def test_a_section_names_its_modules():
     config = {"_fn": "repro.b.g", "steps": 3, "parts": [{"_ref": "papers.demo.method.M"}],
               "more": {"x": {"_fn": "repro.c.h"}}}
