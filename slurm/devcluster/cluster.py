@@ -212,7 +212,8 @@ class Cluster:
             key.touch(mode=0o600)
             key.write_bytes(os.urandom(1024))
         run, log = self.state / "run", self.state / "log"
-        self._daemon("munged", f"--key-file={key}", f"--socket={run}/munged.sock",
+        # --force: a state folder closed to other users is fine, all daemons are of one user
+        self._daemon("munged", "--force", f"--key-file={key}", f"--socket={run}/munged.sock",
                      f"--pid-file={run}/munged.pid", f"--log-file={log}/munged.log",
                      f"--seed-file={self.state}/etc/munge.seed", "--num-threads=2")
         wait(5, (run / "munged.sock").is_socket, f"munged: see {log}/munged.log")
@@ -278,7 +279,8 @@ class Cluster:
             started = subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=file,
                                        stderr=file, start_new_session=True, cwd="/")
         if wait and started.wait():
-            raise Failure(f"{argv[0]} did not start: see {log}")
+            said = log.read_text(errors="replace").strip().split("\n")[-1]
+            raise Failure(f"{argv[0]} did not start: {said} ({log})")
 
     def _call(self, *argv: str, check: bool = True) -> str:
         """Return what a client program prints, "" when it fails and that is allowed."""
