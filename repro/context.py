@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from repro.train.distributed import World
 
 
 def _ignore(**_: Any) -> None:
@@ -17,6 +20,8 @@ class RunContext:
     inputs: upstream stage -> artefact directories, one per member of that stage.
     out: the artefact; every byte left here must be a function of the run's key (no clock, no host).
     checkpoints: survives kills and restarts of this run; outside the artefact.
+    world: the tasks that make this run together, None = this one alone. All have the same inputs;
+    only what task 0 leaves in out is kept.
     """
 
     stage: str
@@ -30,6 +35,7 @@ class RunContext:
     stop_requested: Callable[[], bool] = lambda: False
     measurements: dict[str, Any] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+    world: "World | None" = None
 
     def input(self, stage: str) -> Path:
         """Return the only artefact of an upstream stage. Raises KeyError or ValueError."""

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from repro.errors import UserError
+from repro.train.distributed import like
 
 
 class ExponentialMovingAverage:
@@ -34,4 +35,4 @@ class ExponentialMovingAverage:
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
         """Put back the averages of a checkpoint."""
         for name, average in self.averages.items():
-            average.copy_(tensors[name])
+            average.copy_(like(tensors[name], average))

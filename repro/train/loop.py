@@ -17,6 +17,7 @@ from torch import nn
 
 from repro.errors import Interrupted, UserError
 from repro.train import checkpoint, optimizers, schedules
+from repro.train.distributed import ALONE, TreeSum, World, full, like
 from repro.train.ema import ExponentialMovingAverage
 from repro.train.streams import Streams
 
@@ -62,6 +63,7 @@ def fit(
     plan: Plan,
     *,
     streams: Streams,
+    world: World = ALONE,
     schedule: Callable[[int, int], float] = schedules.constant,
     ema: ExponentialMovingAverage | None = None,
     after_step: Callable[[int], None] | None = None,
@@ -72,14 +74,16 @@ def fit(
     """Train model in place to plan.steps updates and return the logged history.
 
     batch(index) and loss(batch, index) must be pure in index, the count of batches from 0; loss
-    returns "loss" (scalar, what is minimised) and scalars to log. schedule(step, steps) is the
+    returns "loss" (scalar, what is minimised) and scalars to log, always the same ones. world: the
+    tasks that share the batches of an update; whatever their number, all end in the same bytes
+    (sharded models: up to rounding), and task 0 writes them. schedule(step, steps) is the
     factor on the peak rates. after_step(step) sees the updates done, after each one. checkpoints:
     folder to resume from and save to. History: {"step", "loss", ..., "lr_factor"} per log_every
     updates, means over the updates since the last entry, plus one for the last update.
     Raises UserError when the loss or the gradient norm is not finite, naming step and parts;
-    Interrupted after saving, once stop_requested() is true.
+    Interrupted after saving, once stop_requested() is true in any task.
     """
-    run = _Run(model, optimizer, plan, ema, checkpoints)
+    run = _Run(model, optimizer, plan, world, ema, checkpoints)
     run.restore()
     model.train()
     while run.step < plan.steps:
@@ -98,7 +102,9 @@ def fit(
             report(
                 step=run.step, total=plan.steps, loss=run.last_loss, tokens=tokens, phase=plan.phase
             )
-        stopping = run.step < plan.steps and stop_requested is not None and stop_requested()
+        stopping = (
+            run.step < plan.steps and stop_requested is not None and world.any(stop_requested())
+        )
         if stopping or run.step % plan.checkpoint_every == 0 or run.step == plan.steps:
             run.save()
         if stopping:
@@ -114,18 +120,22 @@ class _Run:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         plan: Plan,
+        world: World,
         ema: ExponentialMovingAverage | None,
         checkpoints: Path | None,
     ) -> None:
         self.model, self.optimizer, self.plan, self.ema = model, optimizer, plan, ema
-        self.checkpoints = checkpoints
+        self.world, self.checkpoints = world, checkpoints
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.sums: dict[str, float] = {}
         self.pending: list[tuple[int, Parts]] = []
         self.last_loss: float | None = None
         self.groups = clip_groups(model, plan.clip_groups) if plan.clip_norm else []
-        self.device = next(model.parameters()).device
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.sharded = hasattr(self.parameters[0], "full_tensor")
+        world.check(plan.accumulation)
         self.context: Callable[[], Any] = contextlib.nullcontext
         if plan.precision == "bf16":
             self.context = lambda: torch.autocast(self.device.type, torch.bfloat16)
@@ -135,22 +145,32 @@ class _Run:
     ) -> Parts:
         """Leave the clipped gradient of one update on the parameters; return the logged parts."""
         count = self.plan.accumulation
-        total: Parts = {}
-        for index in range(self.step * count, (self.step + 1) * count):
+        gradients, rows = TreeSum(), []
+        for index in self.world.share(self.step, count):
             data = batch(index)
             streams.seed_global("dropout", index)
             with self.context():
                 parts = loss(data, index)
-            scaled = parts["loss"] if count == 1 else parts["loss"] / count
-            if self.device.type == "cpu" and not math.isfinite(scaled.item()):
-                raise _not_finite(self.step + 1, {k: v.item() for k, v in parts.items()})
-            scaled.backward()
-            for name, value in parts.items():
-                share = value.detach() if count == 1 else value.detach() / count
-                total[name] = total[name] + share if name in total else share
+            (parts["loss"] if count == 1 else parts["loss"] / count).backward()
+            parts = {name: value.detach() for name, value in parts.items()}
+            if count > 1:
+                rows.append(torch.stack([value.double() for value in parts.values()]))
+                gradients.add([p.grad for p in self.parameters])
+                self.model.zero_grad(set_to_none=True)
+        if count > 1:
+            means = self.world.gather(torch.stack(rows)).sum(dim=0) / count
+            parts = dict(zip(parts, means, strict=True))
+        # On an accelerator `flush` finds it, when an entry is due.
+        if self.device.type == "cpu" and not math.isfinite(parts["loss"].item()):
+            raise _not_finite(self.step + 1, {k: v.item() for k, v in parts.items()})
+        if count > 1:
+            for parameter, total in zip(self.parameters, gradients.total(), strict=True):
+                parameter.grad = total
+        if self.world.size > 1 and not self.sharded:
+            self.world.add_up(self.parameters)
         if self.groups:
-            total["grad_norm"] = clip(self.groups, self.plan.clip_norm)
-        return total
+            parts["grad_norm"] = clip(self.groups, self.plan.clip_norm)
+        return parts
 
     def record(self, parts: Parts, schedule: Callable[[int, int], float]) -> None:
         """Take in one update's parts; write a history entry where one is due."""
@@ -181,6 +201,8 @@ class _Run:
     def save(self) -> None:
         """Write a checkpoint, where there is a folder for it. Never one that is not finite."""
         self.flush()
+        if not self.sharded:
+            self.world.check_same(_named_tensors(self.model))
         if self.checkpoints is None:
             return
         tensors = {f"model/{n}": t for n, t in _named_tensors(self.model)}
@@ -188,7 +210,9 @@ class _Run:
         tensors |= {f"optimizer/{n}": t for n, t in state.items()}
         if self.ema is not None:
             tensors |= {f"ema/{n}": t for n, t in self.ema.averages.items()}
-        tensors = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
+        tensors = {n: full(t.detach()).cpu().contiguous() for n, t in tensors.items()}
+        if self.world.rank > 0:
+            return
         scalars = {"steps": self.plan.steps, "history": self.history, "sums": self.sums}
         checkpoint.save(self.checkpoints, checkpoint.Checkpoint(self.step, tensors, scalars))
 
@@ -196,6 +220,12 @@ class _Run:
     def restore(self) -> None:
         """Continue from the newest readable checkpoint, if there is one."""
         saved = checkpoint.load_latest(self.checkpoints) if self.checkpoints else None
+        steps = self.world.gather(torch.tensor([saved.step if saved else 0])).unique().tolist()
+        if len(steps) > 1:
+            raise UserError(
+                f"{self.checkpoints}: the tasks of this run see checkpoints of different steps "
+                f"({', '.join(map(str, steps))}): the store must be on a disk that all nodes share"
+            )
         if saved is None:
             return
         if saved.state["steps"] != self.plan.steps:
@@ -212,7 +242,7 @@ class _Run:
             differing = sorted(named.keys() ^ parts["model"].keys())
             raise UserError(f"{self.checkpoints}: checkpoint of another model: {differing[0]}")
         for name, tensor in parts["model"].items():
-            named[name].copy_(tensor)
+            named[name].copy_(like(tensor, named[name]))
         optimizers.load_named_state(self.optimizer, self.model, parts["optimizer"])
         if self.ema is not None:
             self.ema.load(parts["ema"])
@@ -243,7 +273,7 @@ def clip(groups: list[list[nn.Parameter]], max_norm: float) -> torch.Tensor:
     for group in groups:
         gradients = [p.grad for p in group if p.grad is not None]
         if gradients:
-            norms.append(nn.utils.get_total_norm(gradients))
+            norms.append(full(nn.utils.get_total_norm(gradients)))
             nn.utils.clip_grads_with_norm_(group, max_norm, norms[-1])
     return torch.linalg.vector_norm(torch.stack(norms)) if len(norms) > 1 else norms[0]
 

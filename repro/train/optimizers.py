@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from repro.errors import UserError
+from repro.train.distributed import like
 
 _LAYER = re.compile(r"(.*?)encoder\.layer\.(\d+)\.")
 _EMBEDDINGS = re.compile(r"(.*?)embeddings(?:_project)?\.")
@@ -94,4 +95,4 @@ def load_named_state(
         if name not in parameters:
             raise UserError(f"checkpoint: optimiser state of an unknown parameter {name!r}")
         parameter = parameters[name]
-        optimizer.state[parameter][entry] = tensor.to(parameter.device)
+        optimizer.state[parameter][entry] = like(tensor, parameter)
