@@ -14,6 +14,11 @@ PROFILE = click.option("--profile", default="mini", show_default=True, help="pap
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+CLUSTER = click.option("--cluster", type=click.Path(dir_okay=False, resolve_path=True),
+                       help="Run on Slurm, as this file of slurm/clusters/ says.")
+WORKERS = click.option("--workers", type=int, help="Runs side by side on this machine.")
+
+
 class Commands(click.Group):
     """Prints a UserError as one line and exits with 1; the trace of anything else is kept."""
 
@@ -31,6 +36,11 @@ class Commands(click.Group):
 @click.version_option(package_name="repro")
 def main() -> None:
     """Reproductions of papers, as configuration: does the claim hold?"""
+
+
+def _on(cluster: str | None) -> dict[str, Any]:
+    """Return the machine settings that --cluster means."""
+    return {"executor": "slurm", "cluster": cluster} if cluster else {}
 
 
 def _paper(name: str | None) -> Any:
@@ -66,7 +76,7 @@ def _resolve(paper: Any, profile: str) -> Any:
 @click.argument("paper", required=False)
 @PROFILE
 def resolve(paper: str | None, profile: str) -> None:
-    """Write resolved/<profile>.json: what each stage of each arm really reads."""
+    """Write resolved/<profile>/<arm>.json: what each stage of each arm really reads."""
     from repro.config.resolved import path_of
 
     found = _paper(paper)
@@ -105,38 +115,48 @@ def blame(paper: str, setting: str, profile: str, as_json: bool) -> None:
 @click.option("--arm", required=True)
 @PROFILE
 @click.option("--paper", help="Default: the paper of this directory.")
-@click.option("--workers", type=int, help="Runs side by side.")
-def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | None) -> None:
+@WORKERS
+@CLUSTER
+def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | None,
+        cluster: str | None) -> None:
     """Finish one stage of one arm (what DVC calls). Asking twice does nothing twice."""
     from repro import settings
     from repro.pipeline.stage import run_stage
 
     found = _paper(paper)
-    sys.exit(run_stage(found, stage, profile, arm, settings.load(found.root, workers=workers)))
+    flags = {"workers": workers, **_on(cluster)}
+    sys.exit(run_stage(found, stage, profile, arm, settings.load(found.root, **flags)))
 
 
 @main.command()
 @click.argument("papers", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every paper.")
-@click.option("--local", is_flag=True, help="On this machine (the only executor so far).")
+@click.option("--local", is_flag=True, help="On this machine.")
+@CLUSTER
 @click.option("--profile", help="Default: the profiles of params.yaml.")
 @click.option("--arm", "arms", multiple=True, help="Only these arms and what they need.")
-@click.option("--workers", type=int, help="Runs side by side.")
+@click.option("--stage", "stages", multiple=True, help="Only these stages and what they need.")
+@WORKERS
+@click.option("--wait", is_flag=True, help="On a cluster too: stay until everything has ended.")
 @click.option("--detach", is_flag=True, help="Return at once; the driver goes on.")
-def submit(papers: tuple[str, ...], everything: bool, local: bool, profile: str | None,
-           arms: tuple[str, ...], workers: int | None, detach: bool) -> None:
-    """Queue whole papers ahead of DVC and keep every worker busy."""
+def submit(papers: tuple[str, ...], everything: bool, local: bool, cluster: str | None,
+           profile: str | None, arms: tuple[str, ...], stages: tuple[str, ...],
+           workers: int | None, wait: bool, detach: bool) -> None:
+    """Queue whole papers ahead of DVC, on a cluster or on this machine."""
     from repro import settings
     from repro.paper import Paper
-    from repro.pipeline.submit import submit_local
+    from repro.pipeline import submit as submitting
 
-    if not local:
-        raise UserError("submit: say where: --local")
     if everything == bool(papers):
         raise UserError("submit: name papers, or --all")
+    if local and cluster:
+        raise UserError("submit: either --local or --cluster")
     chosen = Paper.all() if everything else [Paper.find(name) for name in papers]
-    found = settings.load(chosen[0].root, workers=workers)
-    sys.exit(submit_local(chosen, profile, found, detach=detach, arms=arms))
+    flags = {"executor": "local"} if local else _on(cluster)
+    found = settings.load(chosen[0].root, workers=workers, **flags)
+    slugs = tuple(paper.slug for paper in chosen)
+    request = submitting.Request(slugs, profile, arms, stages, wait)
+    sys.exit(submitting.submit(request, found, detach=detach))
 
 
 @main.command()

@@ -106,11 +106,19 @@ def read(spec: Spec, root: Path) -> dict[str, Any]:
     if not spec.rev:
         return resolved.load(path)
     shown = f"{spec.rev}:./{path.relative_to(root).as_posix()}"
-    done = subprocess.run(["git", "-C", str(root), "show", shown], capture_output=True, text=True)
+    listed = _git(root, spec, "show", shown).splitlines()
+    names = [f"{shown}/{name}" for name in listed if name.endswith(".json")]
+    if not names:
+        raise UserError(f"{spec}: no resolved settings in {shown}")
+    return resolved.loads({name: _git(root, spec, "show", name) for name in names})
+
+
+def _git(root: Path, spec: Spec, *command: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
         raise UserError(f"{spec}: {reason.removeprefix('fatal: ')}")
-    return resolved.loads(done.stdout, shown)
+    return done.stdout
 
 
 def render(result: Diff, form: Literal["table", "json"] = "table") -> str:

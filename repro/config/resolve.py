@@ -43,7 +43,7 @@ class Overridden:
 
 @dataclass
 class ResolvedPaper:
-    """tree: what is written to `resolved/<profile>.json`. origins: path (arm, stage, setting, ...)
+    """tree: what is written to `resolved/<profile>/`. origins: path (arm, stage, setting, ...)
     -> "file:line" or "default file:line". overridden: path -> what was beaten, strongest first."""
 
     slug: str
@@ -52,9 +52,9 @@ class ResolvedPaper:
     origins: dict[Trail, str] = field(default_factory=dict)
     overridden: dict[Trail, list[Overridden]] = field(default_factory=dict)
 
-    def write(self, path: Path | str) -> None:
+    def write(self, folder: Path | str) -> None:
         """Write the tree. Values only: where they stand would change with a comment."""
-        resolved.dump(self.tree, path)
+        resolved.dump(self.tree, folder)
 
 
 def resolve(

@@ -1,7 +1,8 @@
-"""`papers/<slug>/resolved/<profile>.json`: write it, read it, and find a section in it.
+"""`papers/<slug>/resolved/<profile>/<arm>.json`: write them, read them, find a section in them.
 
-JSON, not YAML: DVC parses the file anew for every stage of a paper, and JSON is read a hundred
-times as fast.
+A file an arm, and JSON: DVC reads the file anew for each stage and walks all of it for each entry
+under `params`. Measured on 37 stages that have nothing to do: one YAML file for all arms 5.0 s, one
+JSON file 1.4 s, one JSON file an arm 1.0 s.
 """
 
 import json
@@ -16,7 +17,7 @@ from repro.errors import UserError
 from repro.naming import nearest
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy", "seqeval")
-KEYS = ("paper", "profile", "numerics", "versions", "arms")
+SHARED = ("paper", "profile", "numerics", "versions")
 
 
 @cache
@@ -31,48 +32,67 @@ def versions() -> dict[str, str]:
 
 
 def path_of(root: Path | str, slug: str, profile: str) -> Path:
-    """Return where the resolved settings of a paper and profile lie."""
-    return Path(root) / "papers" / slug / "resolved" / f"{profile}.json"
+    """Return the folder of the resolved settings of a paper and profile."""
+    return Path(root) / "papers" / slug / "resolved" / profile
 
 
-def load(path: Path | str) -> dict[str, Any]:
-    """Return a resolved tree. Raises UserError when missing, unreadable or of another shape."""
-    path = Path(path)
-    if not path.is_file():
-        slug = path.parent.parent.name
-        raise UserError(f"{path}: no resolved settings; run `repro resolve {slug}`")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    return loads(text, str(path))
+def load(folder: Path | str) -> dict[str, Any]:
+    """Return the resolved tree a folder holds. Raises UserError when missing, unreadable or of
+    another shape."""
+    folder = Path(folder)
+    texts = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            texts[str(path)] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read: {error}") from error
+    if not texts:
+        slug = folder.parent.parent.name
+        raise UserError(f"{folder}: no resolved settings; run `repro resolve {slug}`")
+    return loads(texts)
 
 
-def loads(text: str, source: str) -> dict[str, Any]:
-    """Return the resolved tree a text holds. Raises UserError when unreadable or of another shape.
-    """
-    try:
-        tree = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{source}: not readable as JSON: {error}") from error
-    return check(tree, source)
+def loads(texts: dict[str, str]) -> dict[str, Any]:
+    """Return the resolved tree that files make: their name, for messages -> their text. Raises
+    UserError when one is unreadable, of another shape, or resolved apart from the others."""
+    tree: dict[str, Any] = {}
+    for source, text in texts.items():
+        try:
+            one = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{source}: not readable as JSON: {error}") from error
+        missing = [key for key in (*SHARED, "arm", "stages")
+                   if not isinstance(one, dict) or key not in one]
+        if missing:
+            raise UserError(f"{source}: not a resolved file: {missing[0]!r} is missing")
+        shared = {key: one[key] for key in SHARED}
+        tree = tree or {**shared, "arms": {}}
+        for key in SHARED:
+            if tree[key] != one[key]:
+                raise UserError(f"{source}: {key} is not that of the other arms; resolve again")
+        tree["arms"][one["arm"]] = one["stages"]
+    return check(tree, next(iter(texts)))
 
 
-def dump(tree: dict[str, Any], path: Path | str) -> None:
-    """Write a resolved tree atomically. Raises ValueError for NaN and infinities."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False)
-    scratch.write_text(text + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+def dump(tree: dict[str, Any], folder: Path | str) -> None:
+    """Write a resolved tree, each file atomically, and remove what is of no arm of it. Raises
+    ValueError for NaN and infinities."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = {key: tree[key] for key in SHARED}
+    for arm, stages in tree["arms"].items():
+        scratch = folder / f".{arm}.{os.getpid()}.tmp"
+        one = {**shared, "arm": arm, "stages": stages}
+        text = json.dumps(one, indent=1, ensure_ascii=False, allow_nan=False)
+        scratch.write_text(text + "\n", encoding="utf-8")
+        os.replace(scratch, folder / f"{arm}.json")
+    for path in folder.glob("*.json"):
+        if path.stem not in tree["arms"]:
+            path.unlink()
 
 
 def check(tree: Any, source: str) -> dict[str, Any]:
     """Return the tree if it has the shape of a resolved file. Raises UserError."""
-    missing = [key for key in KEYS if not isinstance(tree, dict) or key not in tree]
-    if missing:
-        raise UserError(f"{source}: not a resolved file: {missing[0]!r} is missing")
     for arm, stages in tree["arms"].items():
         for stage, section in stages.items():
             if not isinstance(section, dict) or not {"code", "config"} <= section.keys():

@@ -175,7 +175,7 @@ class _Expansion:
         if section is None:
             from repro.naming import nearest
 
-            raise UserError(f"papers/{self.paper.slug}/resolved/{self.profile}.json has no "
+            raise UserError(f"papers/{self.paper.slug}/resolved/{self.profile}/ has no "
                             f"arms.{arm}.{stage}{nearest(arm, arms) if arm not in arms else ''}; "
                             f"run `repro resolve {self.paper.slug}`")
         return section

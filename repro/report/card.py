@@ -83,7 +83,7 @@ def _ours(claim: dict[str, Any]) -> list[str]:
 def settings_table(paper: Paper) -> dict[str, Any]:
     """Return the stated hyper-parameters beside the resolved ones: {profiles, rows}."""
     trees = {profile: resolved.load(path) for profile in ("paper", "gpu", "mini")
-             if (path := paper.dir / "resolved" / f"{profile}.json").is_file()}
+             if (path := paper.dir / "resolved" / profile).is_dir()}
     rows = [{"key": key, "paper": entry.value, "source": entry.source, "ours": {}}
             for key, entry in paper.stated.items()]
     for profile, tree in trees.items():

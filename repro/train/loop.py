@@ -210,7 +210,8 @@ class _Run:
         tensors |= {f"optimizer/{n}": t for n, t in state.items()}
         if self.ema is not None:
             tensors |= {f"ema/{n}": t for n, t in self.ema.averages.items()}
-        tensors = {n: full(t.detach()).cpu().contiguous() for n, t in tensors.items()}
+        whole = ((n, full(t.detach())) for n, t in tensors.items())  # one at a time
+        tensors = {n: t.cpu().contiguous() for n, t in whole if self.world.rank == 0}
         if self.world.rank > 0:
             return
         scalars = {"steps": self.plan.steps, "history": self.history, "sums": self.sums}

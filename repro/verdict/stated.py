@@ -28,7 +28,7 @@ MISSING = "not set"
 
 
 def settings(paper: Paper, tree: dict[str, Any], profile: str) -> list[Setting]:
-    """Return every stated setting beside the resolved one. tree: resolved/<profile>.json.
+    """Return every stated setting beside the resolved one. tree: resolved/<profile>/.
 
     A key with arm `*` stands for each arm that runs the stage. A small profile may replace
     what a key speaks of. Raises UserError when the paper profile has nothing at all under a key:
@@ -47,7 +47,7 @@ def settings(paper: Paper, tree: dict[str, Any], profile: str) -> list[Setting]:
         nowhere = all(row.ours == MISSING for row in rows) and chosen in ("*", *arms)
         if nowhere and profile == "paper":
             raise UserError(f"papers/{paper.slug}/paper.yaml: stated.{key}: no arm has this "
-                            f"setting in resolved/{profile}.json")
+                            f"setting in resolved/{profile}/")
         found += [row for row in rows if row.ours != MISSING or chosen != "*"]
     return found
 

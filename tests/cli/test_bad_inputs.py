@@ -104,13 +104,13 @@ EDITS = {
 def test_a_wrong_file(suite, case) -> None:
     file, old, new, wanted = EDITS[case]
     edit(suite / file, old, new)
-    before = (suite / "papers/electra/resolved/mini.json").read_bytes()
+    before = (suite / "papers/electra/resolved/mini/electra.json").read_bytes()
     code, output = call(*RESOLVE)
     assert code == 1
     assert output.startswith("error: ")
     first = output.splitlines()[0]
     assert all(word in first for word in wanted), output
-    assert (suite / "papers/electra/resolved/mini.json").read_bytes() == before
+    assert (suite / "papers/electra/resolved/mini/electra.json").read_bytes() == before
 
 
 def test_the_copy_itself_is_fine(suite) -> None:

@@ -23,7 +23,7 @@ def suite(project):
                    "papers/other/paper.yaml": "slug: other\n"})
     paper = project.paper("bert", "spdf")
     paper.slug = "other"
-    resolve(paper, "mini").write(paper.dir / "resolved" / "mini.json")
+    resolve(paper, "mini").write(paper.dir / "resolved" / "mini")
     git(project, "init", "-q")
     git(project, "add", "papers")
     git(project, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first")
@@ -36,7 +36,7 @@ def git(project, *words):
 
 def write(project, profile):
     paper = project.paper("bert", "electra")
-    resolve(paper, profile).write(paper.dir / "resolved" / f"{profile}.json")
+    resolve(paper, profile).write(paper.dir / "resolved" / profile)
 
 
 def table(suite, *specs, **options):
@@ -119,7 +119,7 @@ def test_specs_are_read_as_written():
     ("dmeo", "unknown paper 'dmeo' (did you mean 'demo'?)"),
     ("demo:bret", "demo:bret/mini: unknown arm 'bret' (did you mean 'bert'?)"),
     ("demo/mni", "demo/mni: unknown profile 'mni' (did you mean 'mini'?)"),
-    ("demo/gpu", "papers/demo/resolved/gpu.json: no resolved settings; run `repro resolve demo`"),
+    ("demo/gpu", "papers/demo/resolved/gpu: no resolved settings; run `repro resolve demo`"),
     ("demo@nowhere", "demo@nowhere/mini: invalid object name 'nowhere'."),
     (":bert", "':bert': write paper[:arm][@revision][/profile]"),
 ])

@@ -71,7 +71,7 @@ def test_the_card_is_the_rendered_one(folder):
 def test_resolved_settings_are_committed_for_every_arm_and_stage(folder):
     paper = Paper.load(folder)
     for profile in set(paper.profiles) - {"smoke"}:
-        tree = resolved.load(folder / "resolved" / f"{profile}.json")
+        tree = resolved.load(folder / "resolved" / profile)
         assert (tree["paper"], tree["profile"]) == (paper.slug, profile)
         for arm in paper.arms_of(profile):
             assert set(tree["arms"][arm]) == set(paper.stages_of(arm)), f"{profile}: {arm}"
@@ -81,7 +81,7 @@ def test_resolved_settings_are_committed_for_every_arm_and_stage(folder):
 def test_what_the_paper_states_is_what_we_set_or_a_deviation(folder):
     paper = Paper.load(folder)
     assert paper.stated, "paper.yaml says none of the paper's hyper-parameters under `stated`"
-    assert stated.unexplained(paper, resolved.load(folder / "resolved" / "paper.json")) == []
+    assert stated.unexplained(paper, resolved.load(folder / "resolved" / "paper")) == []
 
 
 @each_paper
@@ -96,5 +96,5 @@ def test_committed_verdicts_follow_from_the_committed_rows(folder):
 
 @each_paper
 def test_dvc_sees_no_interpolation_but_its_own(folder):
-    for path in (ROOT / "params.yaml", *folder.glob("resolved/*.json")):
+    for path in (ROOT / "params.yaml", *folder.glob("resolved/*/*.json")):
         assert "${" not in path.read_text("utf-8"), path

@@ -95,7 +95,7 @@ def test_all_tokens_mlm_trains_gate_words_and_encoder() -> None:
 
 
 def test_bert_flops_spends_what_electra_spends() -> None:
-    arms = resolved.load(ROOT / "papers/electra/resolved/mini.json")["arms"]
+    arms = resolved.load(ROOT / "papers/electra/resolved/mini")["arms"]
     spent = {}
     for arm in ("bert", "bert_flops", "electra"):
         config = arms[arm]["pretrain"]["config"]
@@ -109,7 +109,7 @@ def test_bert_flops_spends_what_electra_spends() -> None:
 
 
 def test_arms_of_a_claim_share_data_tokens_and_tuning() -> None:
-    arms = resolved.load(ROOT / "papers/electra/resolved/mini.json")["arms"]
+    arms = resolved.load(ROOT / "papers/electra/resolved/mini")["arms"]
     for name in ("electra", "electra_15", "replace_mlm", "all_tokens_mlm"):
         for setting in ("corpus", "steps", "batch_size", "sequence_length", "optimizer",
                         "schedule", "clip_norm"):

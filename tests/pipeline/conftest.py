@@ -148,7 +148,7 @@ class Suite:
         yaml.dump(card, self.folder / "paper.yaml")
 
     def resolve(self, **settings: dict[str, Any]) -> None:
-        """Write resolved/mini.json; `arm_stage={...}` and `stage={...}` are settings."""
+        """Write resolved/mini/; `arm_stage={...}` and `stage={...}` are settings."""
         card = yaml.load(self.folder / "paper.yaml")
         arms: dict[str, Any] = {}
         for arm, facts in card["arms"].items():
@@ -161,7 +161,7 @@ class Suite:
                 arms.setdefault(arm, {})[stage] = {"code": digest, "config": config}
         tree = {"paper": "toy", "profile": "mini", "numerics": None,
                 "versions": {"python": "3.11"}, "arms": arms}
-        resolved.dump(tree, self.folder / "resolved" / "mini.json")
+        resolved.dump(tree, self.folder / "resolved" / "mini")
 
     def tree(self) -> dict[str, Any]:
         return load_tree(self.paper, "mini")

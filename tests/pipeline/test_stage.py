@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 
@@ -182,7 +183,8 @@ def test_a_changed_comment_is_no_change_of_code(suite, edit):
 
 
 def test_another_library_version_is_refused(suite, edit):
-    edit(suite.folder / "resolved" / "mini.json", '"3.11"', '"3.12"')
+    for path in (suite.folder / "resolved" / "mini").iterdir():
+        edit(path, '"3.11"', '"3.12"')
     status, said = suite.run("data")
     assert status == 1
     assert "versions.python: resolved for 3.12, here is 3.11" in said
@@ -200,8 +202,8 @@ def test_a_request_that_was_tampered_with_is_refused(suite):
 
 
 def test_an_unresolved_profile_says_what_to_run(suite):
-    (suite.folder / "resolved" / "mini.json").unlink()
-    with pytest.raises(UserError, match="mini.json: no resolved settings; run `repro resolve toy"):
+    shutil.rmtree(suite.folder / "resolved" / "mini")
+    with pytest.raises(UserError, match="mini: no resolved settings; run `repro resolve toy"):
         suite.run("data")
 
 

@@ -31,11 +31,12 @@ if verb == "resolve":
         if value:
             a, s = name.split(".")
             arms.setdefault(a, {{}})[s] = {{"value": int(value)}}
-    tree = {{"arms": arms, "numerics": "portable", "versions": {{"python": "3.11"}}}}
-    write(f"resolved/{{profile}}.json", json.dumps(tree))
+    for a, stages in arms.items():
+        one = {{"stages": stages, "numerics": "portable", "versions": {{"python": "3.11"}}}}
+        write(f"resolved/{{profile}}/{{a}}.json", json.dumps(one))
 elif verb == "run":
     stage = sys.argv[2]
-    made = [json.load(open(f"resolved/{{profile}}.json"))["arms"].get(arm, {{}}).get(stage)]
+    made = [json.load(open(f"resolved/{{profile}}/{{arm}}.json"))["stages"].get(stage)]
     if stage == "eval":
         made += [f.read_text() for f in sorted(Path("out").glob("*/*/pretrain/file"))]
     write(f"out/{{profile}}/{{arm}}/{{stage}}/file", f"{{arm}} {{stage}} {{made}}")

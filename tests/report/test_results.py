@@ -107,7 +107,7 @@ def test_the_card_shows_resolved_settings_beside_stated_ones(toy):
     arm = {"pretrain": {"code": "", "config": {"batch_size": 64, "optimizer": {"lr": 0.001}}}}
     tree = {"paper": "toy", "profile": "mini", "numerics": None, "versions": {},
             "arms": {name: arm for name in ("plain", "better", "small")}}
-    resolved.dump(tree, toy.dir / "resolved" / "mini.json")
+    resolved.dump(tree, toy.dir / "resolved" / "mini")
     text = card.render(Paper.load(toy.dir))
     assert "| `*.pretrain.batch_size` | 128 | 64 | Table 6 |" in text
     assert "| `better.pretrain.optimizer.lr` | 0.0005 | 0.001 | Table 6 |" in text
