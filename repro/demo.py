@@ -14,7 +14,7 @@ from repro.paper import Paper
 from repro.pipeline.spec import expand
 from repro.pipeline.stage import link_artefacts, load_tree
 from repro.pipeline.store import Store
-from repro.pipeline.submit import submit_local
+from repro.pipeline.submit import Request, submit
 from repro.report import terminal
 from repro.verdict import collect, judge
 
@@ -36,7 +36,7 @@ def run_demo(workers: int | None = None) -> int:
         paper, PROFILE, numerics=found.suite.numerics, overrides=found.overrides(PAPER)
     )
     resolved.write(path_of(found.root, PAPER, PROFILE))
-    code = submit_local([paper], PROFILE, found, arms=arms)
+    code = submit(Request((PAPER,), PROFILE, arms, wait=True), found)
     if code:
         return code
     tree, store = load_tree(paper, PROFILE), Store(found.store)

@@ -180,12 +180,18 @@ class Deviation(Model):
 
 
 class Resources(Model):
-    """What one run of a stage asks of the machine. pack: runs packed into one job."""
+    """What one run of a stage asks of the machine. minutes: to its end on the hardware meant.
+
+    nodes; tasks: processes in total, the same number on each node. cpus, gpus: of one task.
+    memory_gb: of one node. pack: runs put into one job, one after the other.
+    """
 
     minutes: int = Field(gt=0)
     memory_gb: float = Field(default=2.0, gt=0, strict=False)
     cpus: int = Field(default=1, ge=1)
     gpus: int = Field(default=0, ge=0)
+    nodes: int = Field(default=1, ge=1)
+    tasks: int = Field(default=1, ge=1)
     pack: int = Field(default=1, ge=1)
 
 
@@ -355,6 +361,10 @@ def _resources(card: Card) -> Iterator[Problem]:
         for stage in card.stages:
             if stage not in stages and profile != "smoke":
                 yield ("resources", profile, stage), "is missing"
+        for stage, need in stages.items():
+            if need.tasks % need.nodes:
+                where = ("resources", profile, stage, "tasks")
+                yield where, f"must be a multiple of nodes ({need.nodes}), got {need.tasks}"
     if "mini" not in card.resources:
         yield ("resources", "mini"), "is missing"
 

@@ -18,7 +18,7 @@ from repro import yaml
 from repro.errors import UserError
 
 NUMERICS = ("portable", "native")
-EXECUTORS = ("local",)
+EXECUTORS = ("local", "slurm")
 LOG_LEVELS = ("quiet", "info", "debug")
 
 
@@ -50,10 +50,14 @@ class Params:
 
 @dataclass
 class Machine:
-    """Where runs go. workers: runs side by side, 0 = one per core. store: finished runs by key.
-    assets: downloaded archives. Empty paths mean the defaults of `Settings`."""
+    """Where runs go. cluster: a file of `slurm/clusters/`, for the executor `slurm`. snapshot: jobs
+    run a copy of the code made when they were submitted. workers: runs side by side on this
+    machine, 0 = one per core. store: finished runs by key. assets: downloaded archives. Empty paths
+    mean what the cluster file says, then the defaults of `load`."""
 
     executor: str = "local"
+    cluster: str = ""
+    snapshot: bool = False
     workers: int = 0
     store: str = ""
     assets: str = ""
@@ -68,10 +72,18 @@ class Settings:
     suite: Suite
     papers: dict[str, PaperParams]
     executor: str
+    cluster: Path | None
+    snapshot: bool
     workers: int
     store: Path
     assets: Path
     log_level: str
+
+    def flags(self) -> dict[str, Any]:
+        """Return the machine settings as arguments of `load`, for another process."""
+        paths = ("cluster", "store", "assets")
+        plain = {name: getattr(self, name) for name in Machine.__dataclass_fields__}
+        return plain | {name: str(plain[name]) for name in paths if plain[name] is not None}
 
     def overrides(self, slug: str) -> list[str]:
         """Return the gin bindings `params.yaml` adds for one paper."""
@@ -96,15 +108,18 @@ def load(root: Path | str | None = None, **flags: Any) -> Settings:
     root = Path(root).resolve() if root is not None else find_root()
     params = load_params(root / "params.yaml")
     machine = _load_machine(root, flags)
-    default_assets = Path("~/.cache/repro/assets")
+    cluster = _absolute(machine.cluster, root) if machine.cluster else None
+    site = _site(cluster)
     return Settings(
         root=root,
         suite=params.suite,
         papers=params.papers,
         executor=machine.executor,
+        cluster=cluster,
+        snapshot=machine.snapshot,
         workers=machine.workers or len(os.sched_getaffinity(0)),
-        store=_absolute(machine.store or ".repro/store", root),
-        assets=_absolute(machine.assets or default_assets, root),
+        store=_absolute(machine.store or site.get("store") or ".repro/store", root),
+        assets=_absolute(machine.assets or site.get("assets") or "~/.cache/repro/assets", root),
         log_level=machine.log_level,
     )
 
@@ -150,7 +165,16 @@ def _load_machine(root: Path, flags: Mapping[str, Any]) -> Machine:
     _require(source.get("log_level"), "log_level", machine.log_level, LOG_LEVELS)
     if machine.workers < 0:
         raise _wrong(source["workers"], "workers", f"must be 0 or more, got {machine.workers}")
+    if machine.executor == "slurm" and not machine.cluster:
+        raise _wrong(source["executor"], "executor", "slurm needs `cluster`, a file such as "
+                     "slurm/clusters/a100.yaml (setting, REPRO_CLUSTER or --cluster)")
     return machine
+
+
+def _site(cluster: Path | None) -> dict[str, Any]:
+    """Return what a cluster file holds, unchecked; it is checked where jobs are submitted."""
+    content = yaml.load(cluster) if cluster is not None and cluster.is_file() else None
+    return content if isinstance(content, dict) else {}
 
 
 def _typed(schema: type, content: Any, source: Path) -> Any:
@@ -181,11 +205,11 @@ def _require(source: Path | None, key: str, value: str, allowed: tuple[str, ...]
 
 
 def _wrong(source: Path, key: str, wrong: str) -> UserError:
-    line = _line_of(source, key)
+    line = line_of(source, key)
     return UserError(f"{source}{f':{line}' if line else ''}: {key}: {wrong}")
 
 
-def _line_of(path: Path, key: str) -> int:
+def line_of(path: Path, key: str) -> int:
     """Return the line (from 1) of a dotted key in a YAML file, 0 when it is nowhere."""
     from ruamel.yaml import YAML
 

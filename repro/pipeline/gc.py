@@ -17,7 +17,7 @@ from typing import Any
 from repro import yaml
 from repro.errors import UserError
 from repro.pipeline import files, plans
-from repro.pipeline.launch import launcher_of
+from repro.pipeline.launch import fleet_of
 from repro.pipeline.status import state_of
 from repro.pipeline.store import MANIFEST, Entry, Store
 from repro.settings import Settings
@@ -40,14 +40,15 @@ class Collected:
 def gc(settings: Settings, dry_run: bool = False) -> Collected:
     """Collect garbage in the store; dry_run: only say what would go."""
     store = Store(settings.store)
-    launcher = launcher_of(settings, store)
+    fleet = fleet_of(store)
     with store.submitting():
         entries = list(store.entries())
-        live = {e.key for e in entries if state_of(e, launcher) in ("running", "queued")}
+        live = {e.key for e in entries if state_of(e, fleet) in ("running", "queued")}
         keep = live | _inputs(store, live) | {run.key for run in plans.read(store)}
         keep |= {*_in_workspace(settings.root), *_behind_dvc(settings.root)}
         gone = [entry for entry in entries if entry.key not in keep]
-        names = {job["name"] for job in store.jobs() if launcher.alive(job)}
+        living = [job for job in store.jobs() if fleet.look(job).state != "gone"]
+        names = {name for job in living for name in (job["name"], job["folder"])}
         other = [e.checkpoints for e in entries if e.key in keep and e.is_done]
         other += (store.root / "quarantine").glob("*")
         other += [path for path in (store.root / "jobs").iterdir()

@@ -12,7 +12,7 @@ import time
 from types import FrameType
 from typing import Literal
 
-Wish = Literal["ask", "cancel", "detach"]
+Wish = Literal["ask", "cancel", "detach", "queued"]
 EXIT_CODES = {"cancel": 130, "detach": 143}
 _QUESTION = ("\nCtrl-C: d = detach (running jobs go on), c = cancel them (they save first), "
              "Enter = go on: ")

@@ -1,6 +1,7 @@
 """`repro run STAGE --profile P --arm A`: the command of a DVC stage."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from repro.errors import UserError
 from repro.paper import Paper
 from repro.pipeline import files, plans
 from repro.pipeline.ensure import Outcome, ensure
-from repro.pipeline.launch import launcher_of
+from repro.pipeline.launch import fleet_of, launcher_of
 from repro.pipeline.lease import Lease
 from repro.pipeline.progress import Display, choose
 from repro.pipeline.spec import RunSpec, expand
@@ -56,19 +57,25 @@ def drive(
     settings: Settings,
     store: Store,
     display: Display,
+    queue_only: bool = False,
 ) -> Outcome:
-    """Ensure runs of some papers under this workspace's lease; cells: what to note as planned."""
+    """Ensure runs of some papers; cells: what to note as planned. queue_only: leave when every run
+    has a job. Else, or with jobs on this host, this is the workspace's only host at a time."""
     folders = {paper.slug: paper for paper in papers}
-    with Lease(settings.root) as lease:
-        plans.note(store, cells)
+    fleet = fleet_of(store)
+    launcher = launcher_of(settings, fleet)
+    plans.note(store, cells)
+    with Lease(settings.root) if not (queue_only and launcher.links) else nullcontext() as lease:
         return ensure(
             specs,
             store=store,
-            launcher=launcher_of(settings, store),
+            fleet=fleet,
+            launcher=launcher,
             root=settings.root,
             display=display,
             places=lambda spec: [artefact_folder(folders[spec.paper], spec)],
-            tick=lease.renew,
+            tick=lease.renew if lease else lambda: None,
+            queue_only=queue_only and launcher.links,
         )
 
 

@@ -8,13 +8,14 @@ from typing import Any, TextIO
 
 from repro.errors import UserError
 from repro.pipeline import plans
-from repro.pipeline.launch import Job, Launcher, launcher_of, stop
+from repro.pipeline.jobs import Job, Look
+from repro.pipeline.launch import Fleet, fleet_of, stop
 from repro.pipeline.plans import Planned
 from repro.pipeline.progress import Row, duration, row
 from repro.pipeline.store import Entry, Store
 from repro.settings import Settings
 
-STATES = ("done", "running", "queued", "failed", "interrupted", "vanished", "missing")
+STATES = ("done", "running", "queued", "failed", "interrupted", "vanished", "unknown", "missing")
 _FOLLOW_EVERY_S = 0.2
 
 
@@ -44,12 +45,12 @@ class Status:
 def status(settings: Settings, papers: Iterable[str] | None = None) -> Status:
     """Return the state of all runs last asked for, of some papers (slugs) or of all."""
     store = Store(settings.store)
-    launcher = launcher_of(settings, store)
+    fleet = fleet_of(store)
     counts: dict[tuple[str, str, str, str], dict[str, int]] = {}
     active, troubles = {}, {}
     for run in plans.read(store, papers):
         entry = store.entry(run.key)
-        state = state_of(entry, launcher)
+        state = state_of(entry, fleet)
         cell = counts.setdefault((run.paper, run.profile, run.arm, run.stage), {})
         cell[state] = cell.get(state, 0) + 1
         if state in ("running", "queued"):
@@ -62,17 +63,23 @@ def status(settings: Settings, papers: Iterable[str] | None = None) -> Status:
                   troubles)
 
 
-def state_of(entry: Entry, launcher: Launcher) -> str:
-    """Return done, failed, interrupted, running, queued, vanished or missing."""
+def state_of(entry: Entry, fleet: Fleet) -> str:
+    """Return done, failed, interrupted, running, queued, vanished, unknown (the scheduler does not
+    answer) or missing."""
     end = entry.end()
-    if end is not None:
+    if end in ("done", "failed"):
         return end
-    job = entry.read("job")
     if entry.executing():
         return "running"
+    job = entry.read("job")
+    look = Look("gone") if job is None else fleet.look(job)
+    if look.state in ("queued", "running"):
+        return look.state
+    if end is not None:
+        return end  # saved and stopped, and not waiting to go on
     if job is None:
         return "missing"
-    return "queued" if launcher.alive(job) else "vanished"
+    return "unknown" if look.state == "unknown" else "vanished"
 
 
 def render(found: Status) -> str:
@@ -130,11 +137,11 @@ def logs(
 ) -> None:
     """Write the logs of the runs a selector means; follow: of one, until it ends."""
     store, stream = Store(settings.store), stream or sys.stdout
-    launcher = launcher_of(settings, store)
+    fleet = fleet_of(store)
     runs = find_runs(store, selector)
     if follow:
         living = [run for run in runs
-                  if state_of(store.entry(run.key), launcher) in ("running", "queued")]
+                  if state_of(store.entry(run.key), fleet) in ("running", "queued")]
         if len(living) > 1:
             raise UserError(f"{selector!r} means {len(living)} living runs; follow one of: "
                             + ", ".join(run.label for run in living))
@@ -143,17 +150,17 @@ def logs(
         entry = store.entry(run.key)
         stream.write(f"==> {run.label} ({entry.log})\n")
         if follow:
-            _follow(entry, launcher, stream)
+            _follow(entry, fleet, stream)
         elif entry.log.exists():
             stream.write(entry.log.read_text(encoding="utf-8", errors="replace"))
         else:
             stream.write("not started yet\n")
 
 
-def _follow(entry: Entry, launcher: Launcher, stream: TextIO) -> None:
+def _follow(entry: Entry, fleet: Fleet, stream: TextIO) -> None:
     position = 0
     while True:
-        living = state_of(entry, launcher) in ("running", "queued")
+        living = state_of(entry, fleet) in ("running", "queued")
         if entry.log.exists():
             with open(entry.log, "rb") as file:
                 file.seek(position)
@@ -165,23 +172,24 @@ def _follow(entry: Entry, launcher: Launcher, stream: TextIO) -> None:
         time.sleep(_FOLLOW_EVERY_S)
 
 
-def cancel(settings: Settings, selector: str, wait_s: float = 20.0) -> list[str]:
+def cancel(settings: Settings, selector: str) -> list[str]:
     """Stop the jobs that carry the runs a selector means; return the labels of all their runs.
 
     They save a checkpoint first; the same command as before resumes them. A job of several packed
     runs stops as a whole.
     """
     store = Store(settings.store)
-    launcher = launcher_of(settings, store)
+    fleet = fleet_of(store)
     labels = {run.key: run.label for run in plans.read(store)}
     with store.submitting():
         jobs: dict[str, Job] = {}
         for run in find_runs(store, selector):
             entry = store.entry(run.key)
             job = entry.read("job")
-            if job and not entry.end() and (launcher.alive(job) or entry.executing()):
+            if job and entry.end() not in ("done", "failed") and (
+                    fleet.look(job).state != "gone" or entry.executing()):
                 jobs[job["name"]] = job
         for job in jobs.values():
-            store.record({**job, "cancelled": time.time()})
-    stop(store, launcher, list(jobs.values()), wait_s)
+            store.record({**job, "cancelled": True})
+    stop(store, fleet, list(jobs.values()))
     return [labels.get(key, key) for job in jobs.values() for key in job["keys"]]

@@ -16,7 +16,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -169,19 +169,25 @@ class Store:
     def record(self, job: dict[str, Any]) -> None:
         """Note a submitted job with its runs, and in the list of jobs."""
         for key in job["keys"]:
-            self.entry(key).write("job", job)
-        files.write_json(self.root / "jobs" / f"{job['name']}.json", job)
+            self.entry(key).write("job", job, durable=False)
+        files.write_json(self.root / "jobs" / f"{job['name']}.json", job, durable=False)
 
-    def forget(self, job: dict[str, Any]) -> None:
-        """Take a job that ended off the list. The scheduler's files of one that left a run without
-        an end stay: they may say why."""
-        (self.root / "jobs" / f"{job['name']}.json").unlink(missing_ok=True)
-        if all(self.entry(key).end() for key in job["keys"]):
-            files.remove(self.job_folder(job["name"]))
+    def forget(self, jobs: Iterable[dict[str, Any]]) -> None:
+        """Take jobs that ended off the list. The scheduler's files of one that left a run without
+        an end stay (they may say why), as do those that other jobs share."""
+        over = []
+        for job in jobs:
+            (self.root / "jobs" / f"{job['name']}.json").unlink(missing_ok=True)
+            if all(self.entry(key).end() for key in job["keys"]):
+                over.append(self.job_folder(job))
+        if over:
+            shared = {self.job_folder(job) for job in self.jobs()}
+            for folder in {*over} - shared:
+                files.remove(folder)
 
-    def job_folder(self, name: str) -> Path:
-        """Return where the scheduler keeps a job's own files."""
-        return self.root / "jobs" / name
+    def job_folder(self, job: dict[str, Any]) -> Path:
+        """Return where the scheduler keeps a job's own files; the jobs of an array share one."""
+        return self.root / "jobs" / job["folder"]
 
     def checked(self, key: str, full: bool = False) -> bool:
         """Return whether a run is finished and intact.

@@ -1,6 +1,7 @@
-"""`repro submit --local`: the whole DAG of one or more papers on all workers, ahead of DVC.
+"""`repro submit`: the whole DAG of one or more papers, ahead of DVC.
 
-DVC runs one stage at a time; this fills every worker. A later `dvc repro` only links and records.
+DVC runs one stage at a time. This fills every worker of the machine, or queues everything on a
+cluster with each job behind those it needs. A later `dvc repro` only attaches, links and records.
 """
 
 import json
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from repro.errors import UserError
+from repro.naming import nearest
 from repro.paper import Paper
 from repro.pipeline.progress import Display, choose
 from repro.pipeline.spec import RunSpec, expand_all
@@ -20,50 +23,65 @@ from repro.pipeline.store import Store
 from repro.settings import Settings, load
 
 
-def submit_local(
-    papers: Sequence[Paper],
-    profile: str | None,
-    settings: Settings,
-    detach: bool = False,
-    display: Display | None = None,
-    arms: Sequence[str] = (),
-) -> int:
-    """Finish every run of some papers; runs they share are made once. Return the exit code.
+@dataclass(frozen=True)
+class Request:
+    """What to submit: papers by slug; profile None = those of params.yaml; arms and stages: only
+    these and what they read, none = all. wait: stay until everything has ended, where that is not
+    needed (on a cluster)."""
 
-    profile: None = those of params.yaml. arms: only these and what they read; none = all. detach:
-    start a driver of its own session, say where it logs, return 0 at once.
-    """
+    papers: tuple[str, ...]
+    profile: str | None = None
+    arms: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    wait: bool = False
+
+
+def submit(
+    request: Request, settings: Settings, detach: bool = False, display: Display | None = None
+) -> int:
+    """Queue or finish every run of some papers; runs they share are made once. Return the exit
+    code. detach: start a driver of its own session, say where it logs, return 0 at once."""
     display = display or choose(settings.log_level)
-    profiles = settings.suite.profiles if profile is None else [profile]
-    cells: dict[tuple[str, str], list[RunSpec]] = {}
-    for paper in papers:
-        for one in profiles:
-            tree = load_tree(paper, one)
-            for arm in arms:
-                paper.arm(arm, one)
-            found = expand_all(paper, tree, one, settings.suite.seeds, settings.suite.epoch)
-            for (stage, arm), specs in found.items():
-                if not arms or arm in arms:
-                    cells.setdefault((stage, arm), []).extend(specs)
+    papers = [Paper.find(slug, settings.root) for slug in request.papers]
+    cells = _cells(papers, request, settings)
     if detach:
-        log = start_detached([paper.slug for paper in papers], profile, settings, arms)
+        log = start_detached(request, settings)
         display.say(f"driver started; it logs to {log}; see `repro status`")
         return 0
     specs = [spec for runs in cells.values() for spec in runs]
-    return drive(specs, cells, papers, settings, Store(settings.store), display).exit_code
+    return drive(specs, cells, papers, settings, Store(settings.store), display,
+                 queue_only=not request.wait).exit_code
 
 
-def start_detached(
-    slugs: list[str], profile: str | None, settings: Settings, arms: Sequence[str] = ()
-) -> Path:
+def _cells(
+    papers: Sequence[Paper], request: Request, settings: Settings
+) -> dict[tuple[str, str], list[RunSpec]]:
+    """Return the runs asked for by (stage, arm). Raises UserError for an unknown arm or stage."""
+    cells: dict[tuple[str, str], list[RunSpec]] = {}
+    suite = settings.suite
+    for paper in papers:
+        for stage in request.stages:
+            if stage not in paper.stages:
+                raise UserError(f"{paper.slug}: unknown stage {stage!r}"
+                                f"{nearest(stage, paper.stages)}")
+        for profile in suite.profiles if request.profile is None else [request.profile]:
+            tree = load_tree(paper, profile)
+            for arm in request.arms:
+                paper.arm(arm, profile)
+            found = expand_all(paper, tree, profile, suite.seeds, suite.epoch)
+            for (stage, arm), specs in found.items():
+                if arm in (request.arms or (arm,)) and stage in (request.stages or (stage,)):
+                    cells.setdefault((stage, arm), []).extend(specs)
+    return cells
+
+
+def start_detached(request: Request, settings: Settings) -> Path:
     """Start a driver that outlives this terminal; return its log file."""
-    log = settings.root / ".repro" / "drivers" / f"{time.strftime('%Y%m%d-%H%M%S')}-{slugs[0]}.log"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    log = settings.root / ".repro" / "drivers" / f"{stamp}-{request.papers[0]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    flags = {"executor": settings.executor, "workers": settings.workers,
-             "store": str(settings.store), "assets": str(settings.assets),
-             "log_level": settings.log_level}
-    asked = json.dumps({"papers": slugs, "profile": profile, "root": str(settings.root),
-                        "flags": flags, "arms": list(arms)})
+    asked = json.dumps({"request": asdict(request), "root": str(settings.root),
+                        "flags": settings.flags()})
     with open(log, "ab") as file:
         subprocess.Popen(
             [sys.executable, "-m", "repro.pipeline.submit", asked], cwd=settings.root,
@@ -77,9 +95,9 @@ def main() -> int:
     """Body of the detached driver: one JSON argument."""
     asked = json.loads(sys.argv[1])
     try:
-        settings = load(asked["root"], **asked["flags"])
-        papers = [Paper.find(slug, settings.root) for slug in asked["papers"]]
-        return submit_local(papers, asked["profile"], settings, arms=asked["arms"])
+        request = Request(**{name: tuple(value) if isinstance(value, list) else value
+                             for name, value in asked["request"].items()})
+        return submit(request, load(asked["root"], **asked["flags"]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

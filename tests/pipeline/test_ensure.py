@@ -2,11 +2,14 @@
 
 import io
 import time
+from math import ceil
 
 import pytest
 
 from repro.pipeline import processes
 from repro.pipeline.ensure import VANISHED, Outcome, ensure
+from repro.pipeline.jobs import Look
+from repro.pipeline.launch import Fleet
 from repro.pipeline.progress import Lines
 from repro.pipeline.spec import expand_all
 
@@ -15,30 +18,40 @@ class Instant:
     """A scheduler without waiting. ends: label -> failed or vanished; else runs are done."""
 
     name = "instant"
+    links = False
     poll_s = 0.0
+    retries = 0
+    trouble = ""
+    ticks = 0
 
     def __init__(self, store, workers=2, ends=None):
         self.store, self.workers, self.ends = store, workers, ends or {}
         self.packs = []
 
-    def fits(self, pack):
-        return True
+    def refresh(self, force=False):
+        self.ticks += 1
 
-    def alive(self, job):
-        return False
+    def look(self, job):
+        return Look("gone")
 
-    def cancel(self, job, now=False):
-        raise AssertionError("nothing to cancel")
+    def why(self, jobs):
+        return ["" for _ in jobs]
 
-    def find_by_name(self, intent):
+    def find(self, intent):
         return None
+
+    def pack_size(self, runs, most):
+        return min(most, ceil(runs / self.workers))
+
+    def choose(self, packs):
+        return list(packs)
 
     def submit(self, packs):
         self.packs += packs
         return [self._run(pack) for pack in packs]
 
     def _run(self, pack):
-        job = {**pack.intent(self.name), "process": None}
+        job = {**pack.intent(self.name, pack.name), "process": None}
         self.store.record(job)
         for key in pack.keys:
             entry = self.store.entry(key)
@@ -55,8 +68,8 @@ class Instant:
 
 def drive(suite, specs, launcher):
     said = io.StringIO()
-    outcome = ensure(specs, store=suite.store, launcher=launcher, root=suite.root,
-                     display=Lines(said))
+    outcome = ensure(specs, store=suite.store, fleet=Fleet({"instant": lambda: launcher}),
+                     launcher=launcher, root=suite.root, display=Lines(said))
     return outcome, said.getvalue()
 
 
@@ -129,10 +142,10 @@ def test_a_failure_another_driver_met_meanwhile_is_not_repeated(suite):
     (spec,) = suite.specs("data")
 
     class Late(Instant):
-        def fits(self, pack):
+        def choose(self, packs):
             entry = self.store.prepare(spec, suite.root)
             entry.write("failed", {"error": "their luck", "time": time.time()})
-            return True
+            return list(packs)
 
     launcher = Late(suite.store)
     outcome, said = drive(suite, [spec], launcher)
@@ -145,9 +158,9 @@ def test_a_full_queue_is_waited_for(suite):
     class Full(Instant):
         asked = 0
 
-        def fits(self, pack):
+        def choose(self, packs):
             self.asked += 1
-            return self.asked > 5
+            return list(packs) if self.asked > 5 else []
 
     launcher = Full(suite.store)
     outcome, _ = drive(suite, suite.specs("data"), launcher)
@@ -163,6 +176,8 @@ def test_a_full_queue_is_waited_for(suite):
         (["done", "vanished"], None, 75),
         (["done", "interrupted"], None, 75),
         (["done", "active"], "detach", 143),
+        (["done", "active"], "queued", 0),
+        (["done", "active", "failed"], "queued", 1),
         (["done", "interrupted"], "cancel", 130),
         (["failed", "interrupted"], "cancel", 1),
     ],

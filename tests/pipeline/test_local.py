@@ -1,19 +1,26 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from repro.errors import UserError
 from repro.pipeline import processes
-from repro.pipeline.launch import LocalLauncher, Pack
+from repro.pipeline.environment import variables
+from repro.pipeline.jobs import Pack
+from repro.pipeline.local import LocalJobs, LocalLauncher
+from repro.schema import Resources
 
-PACK = Pack("repro-a", ("a",), "portable", cpus=1, memory_gb=1.0, gpus=0)
+
+def pack(numerics="portable", **need):
+    return Pack("repro-a", ("a",), "a", numerics,
+                Resources(**{"minutes": 1, "memory_gb": 1.0, **need}), root="/code")
 
 
 @pytest.fixture
 def launcher(suite):
-    return LocalLauncher(suite.store, suite.root, workers=2, assets=suite.root / "assets")
+    return LocalLauncher(LocalJobs(suite.store), workers=2, assets=suite.root / "assets")
 
 
 def occupy(suite, **facts):
@@ -35,38 +42,41 @@ def occupy(suite, **facts):
 )
 def test_jobs_of_all_drivers_share_cores_and_memory(suite, launcher, facts, fits):
     occupy(suite, **facts)
-    assert launcher.fits(PACK) is fits
+    assert launcher.choose([pack()]) == ([pack()] if fits else [])
+
+
+def test_packs_are_chosen_until_the_cores_are_taken(launcher):
+    assert len(launcher.choose([pack()] * 5)) == 2
 
 
 def test_a_run_larger_than_the_machine_may_run_alone(suite, launcher):
-    large = Pack("repro-a", ("a",), None, cpus=64, memory_gb=1e6, gpus=0)
-    assert launcher.fits(large)
+    large = pack(cpus=64, memory_gb=1e6)
+    assert launcher.choose([large, pack()]) == [large]
     occupy(suite)
-    assert not launcher.fits(large)
+    assert not launcher.choose([large])
 
 
 def test_a_missing_gpu_is_said_before_anything_starts(launcher, monkeypatch):
-    monkeypatch.setattr("repro.pipeline.launch._gpu_count", lambda: 0)
+    monkeypatch.setattr("repro.pipeline.local.gpu_count", lambda: 0)
     with pytest.raises(UserError, match="needs 1 GPU, this machine has 0"):
-        launcher.fits(Pack("repro-a", ("a",), None, cpus=1, memory_gb=1.0, gpus=1))
+        launcher.choose([pack(gpus=1)])
 
 
-def test_a_job_has_one_thread_and_the_pinned_instruction_set(launcher, monkeypatch):
+def test_a_job_has_one_thread_and_the_pinned_instruction_set(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx512")
-    env = launcher._environment(PACK, [])
+    monkeypatch.setenv("PYTHONPATH", "/more")
+    env = variables(pack(cpus=3), assets=Path("/assets"))
     assert env["OMP_NUM_THREADS"] == env["MKL_NUM_THREADS"] == "1"
     assert env["ATEN_CPU_CAPABILITY"] == "avx2"
-    assert env["PYTHONHASHSEED"] == "0"
-    assert env["CUDA_VISIBLE_DEVICES"] == ""
-    assert env["REPRO_ASSETS"] == str(launcher.assets)
-    assert env["PYTHONPATH"].split(os.pathsep)[0] == str(launcher.root)
+    assert (env["PYTHONHASHSEED"], env["RAYON_NUM_THREADS"]) == ("0", "3")
+    assert env["REPRO_ASSETS"] == "/assets"
+    assert env["PYTHONPATH"].split(os.pathsep) == ["/code", "/more"]
 
 
-def test_native_numerics_take_nothing_from_the_users_environment(launcher, monkeypatch):
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    native = Pack("repro-a", ("a",), "native", cpus=1, memory_gb=1.0, gpus=0)
-    assert "ATEN_CPU_CAPABILITY" not in launcher._environment(native, [])
+def test_native_numerics_take_nothing_from_the_users_environment():
+    env = variables(pack("native"), None)
+    assert env["ATEN_CPU_CAPABILITY"] is None  # taken out
+    assert "REPRO_ASSETS" not in env
 
 
 def test_the_parts_of_a_command_find_its_process(tmp_path):

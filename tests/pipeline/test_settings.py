@@ -69,7 +69,9 @@ def test_a_mistake_in_params_names_file_line_and_key(root: Path, text: str, mess
         ("log_level: info\nworkerz: 2\n", "settings.yaml:2: workerz: unknown key 'workerz' "
                                           "(did you mean 'workers'?)"),
         ("workers: -1\n", "settings.yaml:1: workers: must be 0 or more"),
-        ("executor: slrm\n", "settings.yaml:1: executor: must be one of local"),
+        ("executor: slrm\n", "settings.yaml:1: executor: must be one of local, slurm"),
+        ("executor: slurm\n", "settings.yaml:1: executor: slurm needs `cluster`, a file"),
+        ("snapshot: maybe\n", "settings.yaml:1: snapshot: Value 'maybe'"),
     ],
 )
 def test_a_mistake_in_machine_settings_names_its_place(

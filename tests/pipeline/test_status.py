@@ -14,7 +14,7 @@ from repro.pipeline import doctor, files, plans
 from repro.pipeline import gc as collector
 from repro.pipeline import status as state
 from repro.pipeline.store import MANIFEST
-from repro.pipeline.submit import submit_local
+from repro.pipeline.submit import Request, submit
 
 
 def test_a_fresh_suite_has_nothing_to_tell(suite):
@@ -199,17 +199,19 @@ def test_doctor_names_a_store_it_cannot_write(suite):
 
 
 def test_a_submission_of_one_arm_leaves_out_the_others(evaluated):
-    assert submit_local([evaluated.paper], "mini", evaluated.settings(), arms=["plain"]) == 0
+    assert submit(Request(("toy",), "mini", ("plain",)), evaluated.settings()) == 0
     assert evaluated.starts(evaluated.specs("eval", "fast")) == [0, 0]
     with pytest.raises(UserError, match="unknown arm 'fats'"):
-        submit_local([evaluated.paper], "mini", evaluated.settings(), arms=["fats"])
+        submit(Request(("toy",), "mini", ("fats",)), evaluated.settings())
+    with pytest.raises(UserError, match="unknown stage 'pretrian' .did you mean 'pretrain'"):
+        submit(Request(("toy",), "mini", stages=("pretrian",)), evaluated.settings())
 
 
 def test_a_detached_submission_finishes_every_paper_by_itself(evaluated, until):
     evaluated.keep_arms("plain", "twin", "fast")
     evaluated.resolve(eval={"scale": 3})
     began = time.monotonic()
-    assert submit_local([evaluated.paper], "mini", evaluated.settings(), detach=True) == 0
+    assert submit(Request(("toy",), "mini"), evaluated.settings(), detach=True) == 0
     assert time.monotonic() - began < 5
     wanted = evaluated.specs("eval") + evaluated.specs("eval", "fast")
     until(lambda: all(evaluated.store.entry(spec.key).is_done for spec in wanted), 60)
