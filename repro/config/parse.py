@@ -151,7 +151,11 @@ class _Reader:
                 place = Place(source.file, statement.location.line_num)
                 if source.statements:
                     self.problems.add(place, "include must stand before the first binding")
-                self.read((self.root / name).resolve(), place, chain)
+                path = (self.root / name).resolve()
+                if not path.is_relative_to(self.root):
+                    self.problems.add(place, f"include {name!r} lies outside the project")
+                    return
+                self.read(path, place, chain)
             case config_parser.ImportStatement():
                 place = Place(source.file, statement.location.line_num)
                 _take_import(statement, source, place, self.problems)

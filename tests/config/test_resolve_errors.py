@@ -188,6 +188,15 @@ def test_a_missing_include_and_a_circle_are_errors(project):
         "papers/demo/mini.gin:1: include goes round: papers/demo/mini.gin"]
 
 
+@pytest.mark.parametrize("name", ["../outside.gin", "/etc/hostname", "papers/../../outside.gin"])
+def test_an_include_cannot_leave_the_project(project, name):
+    (project.root.parent / "outside.gin").write_text("x = 1\n")
+    project.gin(project.both)
+    project.gin(f"include '{name}'\n", "papers/demo/mini.gin", head="")
+    assert errors(project, "mini") == [
+        f"papers/demo/mini.gin:1: include {name!r} lies outside the project"]
+
+
 def test_a_file_that_binds_must_ask_for_dynamic_registration(project):
     project.gin(project.both, head=project.head.replace(
         "from __gin__ import dynamic_registration\n", "\n"))

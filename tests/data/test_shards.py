@@ -26,6 +26,32 @@ def test_large_vocabularies_get_wider_tokens(tmp_path):
     assert np.load(tmp_path / "c/tokens.npy").dtype == np.uint32
 
 
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("name", ["tokens.npy", "offsets.npy"])
+def test_an_array_of_objects_is_refused_and_never_unpickled(artefact, tmp_path, name):
+    mark = tmp_path / "mark"
+    hostile = np.array([Payload(str(mark))], dtype=object)
+    path = artefact / "corpora/all" / name
+    path.unlink()
+    np.save(path, hostile, allow_pickle=True)
+    (artefact / "manifest.json").unlink()
+    shards.write_manifest(artefact)
+    with pytest.raises(UserError, match=f"{name}: not a readable npy file"):
+        shards.open_corpus(artefact, "all")
+    assert not mark.exists()
+    np.load(path, allow_pickle=True)
+    assert mark.exists(), "the payload would not have shown anything"
+
+
 def test_an_empty_corpus_is_an_error(tmp_path):
     with pytest.raises(UserError, match="corpus none: empty"):
         shards.write_corpus(tmp_path / "none", [], np.dtype(np.uint16), {})
