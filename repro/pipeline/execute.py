@@ -2,6 +2,9 @@
 
 The job trusts nothing that was said at submission: it reads the request again, recomputes key and
 code digest, checks library versions and inputs, and holds the run's lock for as long as it writes.
+
+In a job of several tasks each one calls `run_pack`. Task 0 alone decides, holds the lock and writes
+into the store; the others train along where a stage shares its work, and end as task 0 says.
 """
 
 import os
@@ -10,90 +13,173 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repro.context import RunContext
 from repro.errors import Interrupted, UserError
-from repro.pipeline import files, processes
+from repro.pipeline import files, processes, tasks
 from repro.pipeline.store import Entry, Store, check_request
+
+if TYPE_CHECKING:
+    from repro.train.rendezvous import Tasks
 
 THREADS = 1  # the number of threads changes float sums, so it is the same for every run
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+SHARED = ("pretrain",)  # stages whose entry shares its work between the tasks of a job
 _REPORT_EVERY_S = 1.0
 
 
+class Unready(UserError):
+    """An input of a run is not finished: the same run may work later."""
+
+
 def run_pack(store: str, keys: list[str]) -> dict[str, str]:
-    """Execute runs in order; return key -> done, failed or interrupted. One that fails does not
-    stop the next; a stop signal interrupts the current one and leaves the others for later."""
+    """Execute runs in order; return key -> done, failed or interrupted, in every task of the job.
+    One that fails does not stop the next; a stop signal interrupts the current one and leaves the
+    others for later."""
     stop = threading.Event()
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     home = Store(Path(store))
-    return {key: _execute(home, home.entry(key), stop) for key in keys}
+    entries = {key: home.entry(key) for key in keys}
+    team, trouble = None, None
+    try:
+        team = tasks.meet()
+    except UserError as error:
+        trouble = error
+    if tasks.rank() > 0:
+        return {key: _assist(home, entry, stop, team) for key, entry in entries.items()}
+    try:
+        return {key: _execute(home, entry, stop, team, trouble) for key, entry in entries.items()}
+    finally:
+        if team is not None:
+            team.leave()
 
 
-def _execute(store: Store, entry: Entry, stop: threading.Event) -> str:
-    with files.locked(entry.exec_lock, give_up=stop.is_set) as held:
-        if held and entry.is_done:
-            return "done"
-        if not held:  # another process runs it, and this one was told to stop
-            return "interrupted"
-        if stop.is_set():
-            entry.write("interrupted", {"step": 0, "time": time.time()})
-            return "interrupted"
-        entry.clear("failed", "interrupted")
-        reporter = _Reporter(entry)
-        try:
-            files.append_line(entry.starts, f"{_clock()} {processes.host()} {os.getpid()}")
-            with _logging_to(entry.log):
-                _run(store, entry, reporter, stop)
-        except Interrupted:
-            return _interrupted(entry, reporter)
-        except BaseException as error:
-            return _failed(entry, error)
-        finally:
-            files.remove(entry.dir / "out.tmp")
+def _execute(
+    store: Store,
+    entry: Entry,
+    stop: threading.Event,
+    team: "Tasks | None",
+    trouble: UserError | None,
+) -> str:
+    """Do in task 0 what is to be done about a run; return its end, which the others hear of."""
+    end = "failed"
+    try:
+        with files.locked(entry.exec_lock, give_up=stop.is_set) as held:
+            if held and entry.is_done:
+                end = "done"
+            elif not held:  # another process runs it, and this one was told to stop
+                end = "interrupted"
+            elif stop.is_set():
+                entry.write("interrupted", {"step": 0, "time": time.time()})
+                end = "interrupted"
+            else:
+                end = _start(store, entry, stop, team, trouble)
+        return end
+    finally:
+        if team is not None:
+            team.tell(f"{entry.key} request", None)  # where it is shared, all have read that
+            team.tell(f"{entry.key} end", end)
+
+
+def _start(
+    store: Store,
+    entry: Entry,
+    stop: threading.Event,
+    team: "Tasks | None",
+    trouble: UserError | None,
+) -> str:
+    entry.clear("failed", "interrupted")
+    reporter = _Reporter(entry)
+    scratch = entry.dir / "out.tmp"
+    try:
+        files.append_line(entry.starts, f"{_clock()} {_node()} {os.getpid()}")
+        with _logging_to(entry.log):
+            if trouble is not None:
+                raise trouble
+            files.remove(scratch)
+            scratch.mkdir()
+            request = entry.read("request")
+            check_request(request, entry)
+            if team is not None and request["ingredients"]["stage"] in SHARED:
+                team.tell(f"{entry.key} request", request)
+            context = _run(store, entry, request, scratch, reporter, stop, team)
+            entry.finish(scratch, _record(request, context, reporter, entry))
+        files.remove(entry.checkpoints)
+    except Interrupted:
+        return _interrupted(entry, reporter)
+    except BaseException as error:
+        return _failed(entry, error)
+    finally:
+        files.remove(scratch)
     return "done"
 
 
-def _run(store: Store, entry: Entry, reporter: "_Reporter", stop: threading.Event) -> None:
-    request = entry.read("request")
-    check_request(request, entry)
+def _assist(store: Store, entry: Entry, stop: threading.Event, team: "Tasks | None") -> str:
+    """Follow task 0 through a run in another task; leaves nothing but a log. Returns its end."""
+    if team is None:
+        return "failed"
+    scratch = Path(tempfile.mkdtemp(prefix="repro-"))
+    log = entry.log.with_suffix(f".rank{team.rank}{entry.log.suffix}")
+    try:
+        if request := team.hear(f"{entry.key} request"):
+            with suppress(Exception, Interrupted), _logging_to(log):
+                _run(store, entry, request, scratch, _silent, stop, team)
+        return team.hear(f"{entry.key} end")
+    except UserError as error:  # task 0 is gone
+        print(error, file=sys.stderr, flush=True)
+        return "failed"
+    finally:
+        files.remove(scratch)
+
+
+def _run(
+    store: Store,
+    entry: Entry,
+    request: dict[str, Any],
+    out: Path,
+    on_report: Callable[..., None],
+    stop: threading.Event,
+    team: "Tasks | None",
+) -> RunContext:
+    """Check that the run can be what was asked for, and run it, with the others where they share
+    it; return the context it ran in."""
     made_of = request["ingredients"]
-    check_versions(made_of["versions"])
-    root = Path(request["root"])
-    check_code(made_of["config"], made_of["code"], root)
-    if made_of["numerics"] is not None:
-        from repro.train import determinism
+    together = team is not None and made_of["stage"] in SHARED
+    with team.world(entry.key) if together else nullcontext() as world:
+        check_versions(made_of["versions"])
+        root = Path(request["root"])
+        check_code(made_of["config"], made_of["code"], root)
+        if made_of["numerics"] is not None:
+            from repro.train import determinism
 
-        determinism.configure(made_of["numerics"], THREADS)
-    scratch = entry.dir / "out.tmp"
-    files.remove(scratch)
-    scratch.mkdir()
-    context = RunContext(
-        stage=made_of["stage"],
-        arm=request["arm"],
-        seed=made_of["seed"] or 0,
-        member=made_of["member"],
-        inputs={stage: [_input(store, key) for key in keys]
-                for stage, keys in made_of["inputs"].items()},
-        out=scratch,
-        checkpoints=entry.checkpoints,
-        on_report=reporter,
-        stop_requested=stop.is_set,
-    )
-    from repro.config.build import build
+            determinism.configure(made_of["numerics"], THREADS)
+        context = RunContext(
+            stage=made_of["stage"],
+            arm=request["arm"],
+            seed=made_of["seed"] or 0,
+            member=made_of["member"],
+            inputs={stage: [_input(store, key) for key in keys]
+                    for stage, keys in made_of["inputs"].items()},
+            out=out,
+            checkpoints=entry.checkpoints,
+            on_report=on_report,
+            stop_requested=stop.is_set,
+            world=world,
+        )
+        from repro.config.build import build
 
-    build(made_of["config"], root)(context)
-    entry.finish(scratch, _record(request, context, reporter, entry))
-    files.remove(entry.checkpoints)
+        build(made_of["config"], root)(context)
+    return context
 
 
 def check_versions(wanted: dict[str, str]) -> None:
@@ -125,7 +211,7 @@ def check_code(config: dict[str, Any], expected: str, root: Path) -> None:
 def _input(store: Store, key: str) -> Path:
     entry = store.entry(key)
     if not entry.is_done:
-        raise UserError(f"{entry.dir}: an input of this run is not finished")
+        raise Unready(f"{entry.dir}: an input of this run is not finished")
     entry.verify()
     return entry.out
 
@@ -136,7 +222,8 @@ def _record(
     """Return what run.json holds beside the digests of the outputs."""
     return {
         **{name: request[name] for name in ("key", "label", "ingredients")},
-        "host": processes.host(),
+        "host": _node(),
+        "tasks": 1 if context.world is None else context.world.size,
         "cpu": _cpu_model(),
         "finished": _clock(),
         "starts": len(entry.starts.read_text(encoding="utf-8").splitlines()),
@@ -160,7 +247,7 @@ def _failed(entry: Entry, error: BaseException) -> str:
     files.remove(entry.dir / "out.tmp")  # on a full disk: room for the next line
     message = explain(error, entry)
     entry.write("failed", {"error": message, "kind": type(error).__name__, "time": time.time(),
-                           "host": processes.host(), "log": str(entry.log)})
+                           "host": _node(), "log": str(entry.log)})
     return "failed"
 
 
@@ -182,6 +269,10 @@ def explain(error: BaseException, entry: Entry) -> str:
 
 def _is_full(folder: Path) -> bool:
     return shutil.disk_usage(folder).free < 1 << 16
+
+
+def _silent(**_: Any) -> None:
+    return None
 
 
 class _Reporter:
@@ -234,7 +325,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
-    print(f"--- {_clock()} {processes.host()} pid {os.getpid()}", flush=True)
+    print(f"--- {_clock()} {_node()} pid {os.getpid()}", flush=True)
     try:
         yield
     except Interrupted:
@@ -254,6 +345,11 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 def _clock() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _node() -> str:
+    """Return Slurm's name for this machine, which need not be the machine's own."""
+    return os.environ.get("SLURMD_NODENAME") or processes.host()
 
 
 def _cpu_model() -> str:
