@@ -58,7 +58,8 @@ class Tasks:
             )
         except RuntimeError as error:
             raise UserError(
-                f"task {self.rank}: no connection to task 0 at {address}:{port}: {error}"
+                f"task {self.rank}: the {self.size} tasks of this job did not meet at "
+                f"{address}:{port}: {str(error).splitlines()[0]}"
             ) from error
 
     def tell(self, name: str, value: Any) -> None:
