@@ -21,7 +21,9 @@ from repro import yaml
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "slurm" / "devcluster" / "devcluster"
 PROFILE = ROOT / "slurm" / "clusters" / "devcluster.yaml"
-Suite: Any = runpy.run_path(str(ROOT / "tests" / "pipeline" / "conftest.py"))["Suite"]
+TOY = runpy.run_path(str(ROOT / "tests" / "pipeline" / "conftest.py"))
+Suite: Any = TOY["Suite"]
+edit = TOY["edit"]  # a fixture
 
 
 class Devcluster:
@@ -89,7 +91,7 @@ def started(*flags: str) -> Iterator[Devcluster]:
         shutil.rmtree(folder)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "waited too long"
@@ -153,12 +155,23 @@ class Workspace(Suite):
         return [int(line.split()[-1]) for line in lines if line.startswith("from step")]
 
 
-def expected(seeds: list[int], steps: int) -> dict[str, str]:
-    """Return the models of the toy's pre-training, computed here."""
-    models = {}
-    for seed in seeds:
-        total = seed
-        for _ in range(steps):
-            total = (total * 31 + 1 + sum(range(3))) % 1_000_003
-        models[f"seed{seed}/encoder/model.json"] = f'{{"total": {total}}}'
+@pytest.fixture
+def workspace(tmp_path: Path) -> Callable[..., Workspace]:
+    """Make the toy's workspace for a cluster: workspace(cluster, **changes of its profile)."""
+    return lambda cluster, **profile: Workspace(tmp_path / "suite", cluster, **profile)
+
+
+@pytest.fixture
+def expected() -> Callable[[list[int], int], dict[str, str]]:
+    """Compute the models of the toy's pre-training: expected(seeds, steps)."""
+
+    def models(seeds: list[int], steps: int) -> dict[str, str]:
+        found = {}
+        for seed in seeds:
+            total = seed
+            for _ in range(steps):
+                total = (total * 31 + 1 + sum(range(3))) % 1_000_003
+            found[f"seed{seed}/encoder/model.json"] = f'{{"total": {total}}}'
+        return found
+
     return models
