@@ -309,6 +309,20 @@ def board(profile: str) -> None:
 
 
 @main.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Default: site/ of the suite.")
+@JSON
+def report(out: Path | None, as_json: bool) -> None:
+    """Write the static site: the suite's board and a page per paper."""
+    from repro.paper import find_root
+    from repro.report.site.build import build
+
+    target = out or find_root() / "site"
+    pages = build(find_root(), target)
+    _print(pages, as_json, lambda found: f"{target / 'index.html'}: {len(found)} files, "
+                                         f"{sum(found.values()) / 1000:.0f} kB")
+
+
+@main.command()
 @click.option("--workers", type=int, help="Runs side by side.")
 def demo(workers: int | None) -> None:
     """From nothing to a first verdict: the cheapest testable claim, five seeds, real text."""

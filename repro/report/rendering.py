@@ -1,4 +1,4 @@
-"""Templates under templates/, with the filters that turn numbers into text."""
+"""Templates of a folder, with the filters that turn numbers into text."""
 
 from pathlib import Path
 
@@ -9,15 +9,16 @@ from repro.report import markdown
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def environment() -> Environment:
-    """Return the template environment; a name that a template lacks is an error."""
+def environment(folder: Path = TEMPLATES, html: bool = False) -> Environment:
+    """Return the environment of a folder of templates; a name that a template lacks is an error.
+    html: escape what is filled in."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=html,
     )
     for name in ("cell", "number", "interval", "duration", "count"):
         made.filters[name] = getattr(markdown, name)

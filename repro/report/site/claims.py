@@ -3,7 +3,7 @@
 from typing import Any
 
 from repro.paper import Paper
-from repro.report.markdown import interval, number, spread
+from repro.report.markdown import interval, spread
 from repro.report.site.forest import Scales, Strip, paper_effect
 from repro.schema import Claim
 
@@ -63,7 +63,7 @@ def paper_numbers(claim: Claim) -> str:
 def _said_of_the_paper(claim: Claim, effect: float | None) -> str:
     if effect is None:
         return "The paper: no effect known."
-    return f"The paper: {number(effect, True)}, {claim.paper.metric}."
+    return f"The paper: {effect:+.4g}, {claim.paper.metric}."
 
 
 def _comparison(report: Report, part: Report, scales: Scales) -> View:
