@@ -49,6 +49,14 @@ def _paper(name: str | None) -> Any:
     return Paper.find(name or ".") if name or Path("paper.yaml").is_file() else _no_paper()
 
 
+def _chosen(command: str, papers: tuple[str, ...], everything: bool) -> list[Any]:
+    from repro.paper import Paper
+
+    if everything == bool(papers):
+        raise UserError(f"{command}: name papers, or --all")
+    return Paper.all() if everything else [Paper.find(name) for name in papers]
+
+
 def _no_paper() -> Any:
     raise UserError("no paper named and no paper.yaml here; name one, for example `electra`")
 
@@ -144,19 +152,46 @@ def submit(papers: tuple[str, ...], everything: bool, local: bool, cluster: str 
            workers: int | None, wait: bool, detach: bool) -> None:
     """Queue whole papers ahead of DVC, on a cluster or on this machine."""
     from repro import settings
-    from repro.paper import Paper
     from repro.pipeline import submit as submitting
 
-    if everything == bool(papers):
-        raise UserError("submit: name papers, or --all")
+    chosen = _chosen("submit", papers, everything)
     if local and cluster:
         raise UserError("submit: either --local or --cluster")
-    chosen = Paper.all() if everything else [Paper.find(name) for name in papers]
     flags = {"executor": "local"} if local else _on(cluster)
     found = settings.load(chosen[0].root, workers=workers, **flags)
     slugs = tuple(paper.slug for paper in chosen)
     request = submitting.Request(slugs, profile, arms, stages, wait)
     sys.exit(submitting.submit(request, found, detach=detach))
+
+
+@main.command("verify")
+@click.argument("papers", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every paper.")
+@click.option("--profile", default="smoke", show_default=True)
+@click.option("--arm", "arms", multiple=True, help="Only these arms and what they need.")
+@click.option("--seeds", default=1, show_default=True, help="How many of those in params.yaml.")
+@CLUSTER
+@JSON
+def verify_runs(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[str, ...],
+                seeds: int, cluster: str | None, as_json: bool) -> None:
+    """Make runs in several ways, killed and resumed, and compare every byte."""
+    from repro import settings
+    from repro.config.resolved import path_of
+    from repro.pipeline import verify as verifying
+    from repro.pipeline.progress import choose
+
+    chosen = _chosen("verify", papers, everything)
+    found = settings.load(chosen[0].root, cluster=cluster)
+    same = True
+    for paper in chosen:
+        _resolve(paper, profile).write(path_of(paper.root, paper.slug, profile))
+        certificate = verifying.verify(paper, profile, found, choose(found.log_level),
+                                       seeds=found.suite.seeds[:seeds], arms=arms)
+        if not arms:
+            verifying.write(certificate, paper)
+        _print(certificate, as_json, verifying.render)
+        same &= certificate["identical"]
+    sys.exit(not same)
 
 
 @main.command()

@@ -8,7 +8,6 @@ into the store; the others train along where a stage shares its work, and end as
 """
 
 import os
-import platform
 import resource
 import shutil
 import signal
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.context import RunContext
 from repro.errors import Interrupted, UserError
-from repro.pipeline import files, processes, tasks
+from repro.pipeline import drill, files, processes, tasks
 from repro.pipeline.store import Entry, Store, check_request
 
 if TYPE_CHECKING:
@@ -112,7 +111,8 @@ def _start(
             check_request(request, entry)
             if team is not None and request["ingredients"]["stage"] in SHARED:
                 team.tell(f"{entry.key} request", request)
-            context = _run(store, entry, request, scratch, reporter, stop, team)
+            report = drill.carried_out(entry, reporter)
+            context = _run(store, entry, request, scratch, report, stop, team)
             entry.finish(scratch, _record(request, context, reporter, entry))
         files.remove(entry.checkpoints)
     except Interrupted:
@@ -224,7 +224,7 @@ def _record(
         **{name: request[name] for name in ("key", "label", "ingredients")},
         "host": _node(),
         "tasks": 1 if context.world is None else context.world.size,
-        "cpu": _cpu_model(),
+        "cpu": processes.cpu_model(),
         "finished": _clock(),
         "starts": len(entry.starts.read_text(encoding="utf-8").splitlines()),
         "seconds": round(reporter.seconds(), 3),
@@ -233,7 +233,19 @@ def _record(
         "tokens": context.totals.get("tokens", 0),
         "flops": context.totals.get("flops", 0),
         "measurements": context.measurements,
+        "state": _state(entry.checkpoints),
     }
+
+
+def _state(checkpoints: Path) -> dict[str, str]:
+    """Return file -> sha256 of the newest checkpoint of every folder below: where training stood at
+    its end (weights, optimiser state, position, history)."""
+    found: dict[str, str] = {}
+    for path in sorted(checkpoints.rglob("step-*/manifest.json")):  # a later step replaces
+        where = path.parent.parent.relative_to(checkpoints)
+        for name, sha256 in (files.read_json(path) or {}).items():
+            found[(where / name).as_posix()] = sha256
+    return found
 
 
 def _interrupted(entry: Entry, reporter: "_Reporter") -> str:
@@ -296,17 +308,17 @@ class _Reporter:
         self, *, step: int, total: int, loss: float | None, tokens: int, phase: str
     ) -> None:
         now = time.monotonic()
-        if now - self.written < _REPORT_EVERY_S and step < total:
-            return
         speeds = {}
         if self.mark[0] != phase or step <= self.mark[1]:
             self.mark = (phase, step, tokens, now)
         else:
             _, first_step, first_tokens, since = self.mark
-            speeds = {"steps_per_s": round((step - first_step) / (now - since), 4),
-                      "tokens_per_s": round((tokens - first_tokens) / (now - since), 1)}
+            passed = max(now - since, 1e-6)
+            speeds = {"steps_per_s": round((step - first_step) / passed, 4),
+                      "tokens_per_s": round((tokens - first_tokens) / passed, 1)}
         self.last = {"step": step, "total": total, "loss": loss, "phase": phase, **speeds}
-        self.write()
+        if now - self.written >= _REPORT_EVERY_S or step >= total:
+            self.write()
 
     def write(self) -> None:
         self.written = time.monotonic()
@@ -350,11 +362,3 @@ def _clock() -> str:
 def _node() -> str:
     """Return Slurm's name for this machine, which need not be the machine's own."""
     return os.environ.get("SLURMD_NODENAME") or processes.host()
-
-
-def _cpu_model() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

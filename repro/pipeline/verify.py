@@ -1,0 +1,196 @@
+"""`repro verify`: the same keys make the same bytes, in whatever way they are made.
+
+Every run of a profile is made from nothing in several ways, each in a store of its own, and what
+the ways left is compared by SHA-256: all files of all artefacts, and for training also the last
+checkpoint (weights, optimiser state, position in the data, history).
+"""
+
+import copy
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from repro.errors import UserError
+from repro.paper import Paper
+from repro.pipeline import drill, processes
+from repro.pipeline.progress import Display
+from repro.pipeline.spec import RunSpec, closure, digest, expand_all
+from repro.pipeline.stage import drive, load_tree
+from repro.pipeline.store import Store
+from repro.settings import Settings
+
+TRAINING = ("pretrain", "finetune")
+_ROUNDS = 20  # starts of a driver until every run that was killed is done
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of making runs. workers: side by side, 0 = one per core. kills: whether every
+    training run is ended once."""
+
+    name: str
+    about: str
+    executor: str = "local"
+    workers: int = 0
+    kills: bool = False
+
+
+ALONE = Way("alone", "one worker, nothing disturbed", workers=1)
+DISTURBED = Way(
+    "disturbed",
+    "all workers side by side; every training run ended once at a random step, by SIGKILL or by "
+    "SIGTERM, and resumed",
+    kills=True,
+)
+SLURM = Way("slurm", "as Slurm jobs", executor="slurm")
+
+
+def verify(
+    paper: Paper,
+    profile: str,
+    settings: Settings,
+    display: Display,
+    *,
+    seeds: Sequence[int],
+    arms: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Make the runs of a profile in every way there is and return the certificate.
+
+    arms: none = all. The Slurm way is taken where the machine
+    settings name a cluster. The stores of the ways are deleted, but for mismatches, which the
+    certificate lists. Raises UserError when a run cannot be made at all.
+    """
+    tree = load_tree(paper, profile)
+    cells = expand_all(paper, tree, profile, seeds, settings.suite.epoch)
+    wanted = set(arms) or {arm for _, arm in cells}
+    runs = [spec for (_, arm), specs in cells.items() if arm in wanted for spec in specs]
+    ways = [ALONE, DISTURBED, *([SLURM] if settings.cluster else [])]
+    home = Path(tempfile.mkdtemp(prefix="verify-", dir=_beside(settings.store)))
+    made = {way.name: _make(way, home / way.name, paper, runs, settings, display) for way in ways}
+    wrong = [line for way in ways[1:] for line in _differences(made[ALONE.name], made[way.name],
+                                                               way.name)]
+    if not wrong:
+        shutil.rmtree(home)
+    return {
+        "paper": paper.slug,
+        "profile": profile,
+        "seeds": list(seeds),
+        "numerics": tree["numerics"],
+        "versions": tree["versions"],
+        "cpu": processes.cpu_model(),
+        "ways": {way.name: _account(way, made[way.name]) for way in ways},
+        "runs": {run["label"]: digest(run["bytes"]) for run in made[ALONE.name].values()},
+        "identical": not wrong,
+        "mismatches": wrong,
+        **({"kept": str(home)} if wrong else {}),
+    }
+
+
+def write(certificate: dict[str, Any], paper: Paper) -> Path:
+    """Write a certificate to the paper's results and return its path."""
+    path = paper.dir / "results" / "certificate.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(certificate, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def render(certificate: dict[str, Any]) -> str:
+    """Return what a person wants to know of a certificate."""
+    lines = [f"{certificate['paper']} ({certificate['profile']}): "
+             + ("identical in every way" if certificate["identical"] else "NOT IDENTICAL")]
+    for name, way in certificate["ways"].items():
+        ended = ", ".join(f"{count} by {how}" for how, count in way["ended"].items())
+        lines.append(f"  {name:10} {way['runs']} runs, {way['files']} files, {way['states']} states"
+                     + (f"; ended once: {ended}" if ended else ""))
+    return "\n".join([*lines, *(f"  {line}" for line in certificate["mismatches"])])
+
+
+def _beside(store: Path) -> Path:
+    store.parent.mkdir(parents=True, exist_ok=True)
+    return store.parent
+
+
+def _make(
+    way: Way,
+    folder: Path,
+    paper: Paper,
+    runs: Sequence[RunSpec],
+    settings: Settings,
+    display: Display,
+) -> dict[str, dict[str, Any]]:
+    """Make the runs, and those they need, in a new store; return key -> what there is of each."""
+    store = Store(folder)
+    here = replace(settings, store=folder, executor=way.executor,
+                   workers=way.workers or settings.workers)
+    specs = [one[0] for one in closure(runs).values()]
+    plans = {spec.key: _plan(spec) for spec in specs if way.kills and spec.stage in TRAINING}
+    for key, (fraction, name) in plans.items():
+        drill.plan(store.entry(key), fraction, name)
+    display.say(f"{paper.slug}: {way.name}: {way.about}")
+    display = _calm(display) if way.kills else display
+    for _ in range(_ROUNDS):
+        outcome = drive(runs, {}, [paper], here, store, display)
+        failed = [outcome.errors[k] for k, state in outcome.states.items() if state == "failed"]
+        if failed:
+            raise UserError(f"verify, {way.name}: {failed[0]} (kept: {folder.parent})")
+        if outcome.wish:
+            raise UserError(f"verify: stopped ({folder.parent} is left)")
+        if outcome.exit_code == 0:
+            return {spec.key: _found(store, spec, plans.get(spec.key)) for spec in specs}
+    raise UserError(f"verify, {way.name}: not finished after {_ROUNDS} starts (kept: "
+                    f"{folder.parent})")
+
+
+def _calm(display: Display) -> Display:
+    """Return the display without the alarm about runs that were ended on purpose."""
+    calm = copy.copy(display)
+    calm.say = lambda line: None if line.startswith(("vanished", "stopped")) else display.say(line)
+    return calm
+
+
+def _plan(spec: RunSpec) -> tuple[float, str]:
+    """Return where and how a run is ended: random, and the same whenever it is verified."""
+    chance = random.Random(spec.key)
+    return chance.random(), chance.choice(drill.SIGNALS)
+
+
+def _found(store: Store, spec: RunSpec, planned: tuple[float, str] | None) -> dict[str, Any]:
+    entry = store.entry(spec.key)
+    entry.verify(full=True)
+    record = entry.read("run") or {}
+    return {
+        "label": spec.label,
+        "bytes": {"files": record["outputs"], "state": record["state"]},
+        "starts": record["starts"],
+        "ended": planned[1] if planned and record["starts"] > 1 else None,
+    }
+
+
+def _account(way: Way, made: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    ended = [run["ended"] for run in made.values() if run["ended"]]
+    return {
+        "about": way.about,
+        "runs": len(made),
+        "files": sum(len(run["bytes"]["files"]) for run in made.values()),
+        "states": sum(len(run["bytes"]["state"]) for run in made.values()),
+        "ended": {name: ended.count(name) for name in drill.SIGNALS if name in ended},
+    }
+
+
+def _differences(
+    first: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]], way: str
+) -> list[str]:
+    """Return a line for every file and state that differs between two ways."""
+    found = []
+    for key, run in first.items():
+        for kind in ("files", "state"):
+            ours, theirs = run["bytes"][kind], other[key]["bytes"][kind]
+            found += [f"{run['label']}: {kind} {name} differs between alone and {way}"
+                      for name in sorted(ours.keys() | theirs.keys())
+                      if ours.get(name) != theirs.get(name)]
+    return found

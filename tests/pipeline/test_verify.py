@@ -1,0 +1,81 @@
+"""`repro verify` on the toy paper: what is equal is found equal, and what is not is named."""
+
+import io
+
+import pytest
+
+from repro.errors import UserError
+from repro.pipeline import drill, verify
+from repro.pipeline.progress import Display
+from repro.pipeline.store import Store
+
+RESUMES = "json.loads(state.read_text()) if state.exists() else (0, ctx.seed + ctx.member)"
+
+
+def certificate(suite, said=None):
+    return verify.verify(suite.paper, "mini", suite.settings(), Display(said or io.StringIO()),
+                         seeds=[0, 1], arms=["plain"])
+
+
+def left_behind(suite):
+    return list(suite.settings().store.parent.glob("verify-*"))
+
+
+def test_runs_that_were_ended_and_resumed_leave_the_same_bytes(suite):
+    suite.resolve(pretrain={"steps": 20})
+    said = io.StringIO()
+    found = certificate(suite, said)
+    assert found["identical"] and found["mismatches"] == []
+    assert found["seeds"] == [0, 1] and found["numerics"] is None
+    alone, disturbed = found["ways"]["alone"], found["ways"]["disturbed"]
+    assert alone["runs"] == disturbed["runs"] == 7
+    assert alone["ended"] == {}
+    assert sum(disturbed["ended"].values()) == 2
+    assert "identical in every way" in verify.render(found)
+    assert "vanished" not in said.getvalue()
+    assert left_behind(suite) == []
+
+
+def test_a_method_that_does_not_resume_where_it_stood_is_found_out(suite, edit):
+    edit(suite.folder / "method.py", RESUMES, RESUMES.replace(
+        "json.loads(state.read_text()) if", "(json.loads(state.read_text())[0], 7) if"))
+    suite.resolve(pretrain={"steps": 20})
+    found = certificate(suite)
+    assert not found["identical"]
+    assert ("toy/pretrain@mini-plain seed0: files encoder/model.json differs between alone and "
+            "disturbed") in found["mismatches"]
+    assert "NOT IDENTICAL" in verify.render(found)
+    assert [str(path) for path in left_behind(suite)] == [found["kept"]]
+
+
+def test_a_clock_in_an_artefact_is_found_out(suite, edit):
+    edit(suite.folder / "method.py", "json.dumps(list(range(words)))",
+         "json.dumps([time.time_ns()])")
+    suite.resolve()
+    lines = certificate(suite)["mismatches"]
+    assert ("toy/data@mini-plain: files words.json differs between alone and disturbed") in lines
+
+
+def test_a_run_that_cannot_be_made_is_an_error(suite):
+    suite.resolve(pretrain={"fail_at": 1, "fail_seed": 1})
+    with pytest.raises(UserError, match="verify, alone: loss is not finite at step 1"):
+        certificate(suite)
+
+
+@pytest.mark.parametrize("fraction, name", [(1.0, "SIGKILL"), (-0.1, "SIGTERM"), (0.5, "SIGHUP")])
+def test_a_fault_that_could_never_happen_cannot_be_planned(tmp_path, fraction, name):
+    entry = Store(tmp_path / "store").entry("a" * 64)
+    with pytest.raises(ValueError, match="expected one of"):
+        drill.plan(entry, fraction, name)
+
+
+def test_a_fault_happens_once(tmp_path, monkeypatch):
+    sent, heard = [], []
+    monkeypatch.setattr("os.kill", lambda pid, number: sent.append(number.name))
+    entry = Store(tmp_path / "store").entry("a" * 64)
+    drill.plan(entry, 0.5, "SIGTERM")
+    report = drill.carried_out(entry, lambda **values: heard.append(values["step"]))
+    for step in range(1, 5):
+        report(step=step, total=4)
+    assert (sent, heard) == (["SIGTERM"], [1, 2, 3, 4])
+    assert drill.carried_out(entry, print) is print
