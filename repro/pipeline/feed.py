@@ -17,6 +17,7 @@ class Feeder:
     def __init__(self, ledger: Ledger, launcher: Launcher, root: Path) -> None:
         self.ledger, self.launcher, self.root = ledger, launcher, root
         self.store, self.fleet = ledger.store, ledger.fleet
+        self._older: dict[str, set[str]] = {}
         self._not_before = 0.0
         self._said = ""
 
@@ -45,7 +46,8 @@ class Feeder:
         for pack in packs:
             keys = tuple(key for key in pack.keys if self._must_start(key))
             if keys:
-                fresh.append(replace(pack, keys=keys))
+                labels = tuple(self.ledger.specs[key].label for key in keys)
+                fresh.append(replace(pack, keys=keys, labels=labels))
         for pack in fresh:
             for key in pack.keys:
                 entry = self.store.prepare(self.ledger.specs[key], self.root)
@@ -82,9 +84,19 @@ class Feeder:
             if not ahead:
                 found[key] = ()
             elif self.launcher.links and all(self._may_link(up) for up in ahead):
-                jobs = {ledger.jobs[up]["name"]: ledger.jobs[up] for up in ahead}
+                # Those behind which another of them is queued itself need no word.
+                last = set(ahead) - {older for up in ahead for older in self._ancestors(up)}
+                jobs = {ledger.jobs[up]["name"]: ledger.jobs[up] for up in ahead if up in last}
                 found[key] = tuple(jobs.values())
         return found
+
+    def _ancestors(self, key: str) -> set[str]:
+        """Return the keys of all runs a run needs, directly or not."""
+        if key not in self._older:
+            ups = self.ledger.specs[key].upstream
+            self._older[key] = {one.key for one in ups}.union(
+                *(self._ancestors(one.key) for one in ups))
+        return self._older[key]
 
     def _may_link(self, key: str) -> bool:
         job = self.ledger.jobs.get(key)

@@ -6,6 +6,7 @@ written as intent.json before the job starts, so that a job whose submitter was 
 found again.
 """
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,13 +30,13 @@ class Busy(UserError):
 class Pack:
     """Runs for one job, executed in this order.
 
-    title: what people read in the queue. need: of one of the runs at a time. after: the living jobs
-    that must end well first.
+    labels: of the runs, what people call them. need: of one of the runs at a time. root: of the
+    code. after: the living jobs that must end well first.
     """
 
     name: str
     keys: tuple[str, ...]
-    title: str
+    labels: tuple[str, ...]
     numerics: str | None
     need: "Resources"
     root: str
@@ -46,13 +47,27 @@ class Pack:
         return {
             "launcher": launcher,
             "name": self.name,
-            "title": self.title,
+            "labels": list(self.labels),
             "keys": list(self.keys),
             "after": [job["job_id"] for job in self.after],
             "folder": folder,
             "driver": processes.identify(),
             "submitted": time.time(),
         }
+
+
+def title(labels: Iterable[str]) -> str:
+    """Return labels of runs as one word, of characters that are safe in any queue:
+    electra.pretrain@mini-rtd.seed0, electra.finetune@mini-mlm+rtd.seed0+1."""
+    parts: tuple[dict[str, None], ...] = ({}, {}, {})  # paper.stage@profile, arms, seeds
+    for label in labels:
+        cell, _, seed = label.partition(" ")
+        head, _, arm = cell.partition("-")
+        for part, found in zip((head.replace("/", "."), arm, seed), parts, strict=True):
+            found.setdefault(part)
+    heads, arms, seeds = ("+".join(found) for found in parts)
+    text = f"{heads}-{arms}.{seeds.replace('+seed', '+')}".rstrip(".")
+    return re.sub(r"[^A-Za-z0-9@.+_-]", "_", text)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ class Ledger:
             return  # another driver submitted it again
         if other.get("cancelled"):
             return self.close(key, "interrupted")
-        if self._hung_on_a_dead_job(key):
+        if "DependencyNeverSatisfied" in reason or self._hung_on_a_dead_job(key):
             return self._again(key)
         if reason.startswith("CANCELLED"):
             return self.close(key, "interrupted", "its job was cancelled from outside")
@@ -176,11 +176,13 @@ class Ledger:
     def _hung_on_a_dead_job(self, key: str) -> bool:
         """Return whether a job was dropped because one it was queued behind did not end well."""
         job = self.jobs[key]
+        if not job["after"]:
+            return False
         for one in [up for k in job["keys"] if k in self.specs for up in self.specs[k].upstream]:
             entry = self.store.entry(one.key)
             before = entry.read("job")
-            if job["after"] and not entry.is_done and before is not None and (
-                    before.get("job_id") not in job["after"] or not self.fleet.look(before).alive):
+            if not entry.is_done and (before is None or before["submitted"] > job["submitted"]
+                                      or not self.fleet.look(before).alive):
                 return True
         return False
 

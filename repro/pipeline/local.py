@@ -81,7 +81,7 @@ class LocalLauncher:
         for pack in packs:
             need = pack.need
             if need.gpus > gpu_count():
-                raise UserError(f"{pack.title}: needs {need.gpus} GPU, this machine has "
+                raise UserError(f"{pack.labels[0]}: needs {need.gpus} GPU, this machine has "
                                 f"{gpu_count()}")
             cpus, memory, gpus = (sum(values) for values in zip(*used, (0, 0, 0), strict=True))
             fits = (cpus + need.cpus <= self.workers and memory + need.memory_gb <= _memory_gb()

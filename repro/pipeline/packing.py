@@ -1,6 +1,5 @@
 """Which runs go into one job together."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -35,14 +34,5 @@ def pack_runs(
 def _pack(specs: list[RunSpec], root: Path, after: Mapping[str, tuple[Job, ...]]) -> Pack:
     keys = tuple(spec.key for spec in specs)
     jobs = {job["name"]: job for key in keys for job in after.get(key, ())}
-    return Pack(f"repro-{specs[0].fp}", keys, title(specs), specs[0].numerics, specs[0].resources,
-                str(root), tuple(jobs.values()))
-
-
-def title(specs: Sequence[RunSpec]) -> str:
-    """Return what people call these runs, of characters that are safe in any queue:
-    electra.pretrain@mini-rtd.seed0, electra.finetune@mini-mlm+rtd.seed0+1."""
-    parts = [(f"{spec.paper}.{spec.stage}@{spec.profile}", spec.arm, spec.folder) for spec in specs]
-    head, arms, folders = (list(dict.fromkeys(some)) for some in zip(*parts, strict=True))
-    text = f"{'+'.join(head)}-{'+'.join(arms)}.{'+'.join(folders)}".rstrip(".")
-    return re.sub(r"[^A-Za-z0-9@.+_-]", "_", text)
+    return Pack(f"repro-{specs[0].fp}", keys, tuple(spec.label for spec in specs),
+                specs[0].numerics, specs[0].resources, str(root), tuple(jobs.values()))

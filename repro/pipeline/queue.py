@@ -38,7 +38,7 @@ class Reply:
     def reason(self) -> str:
         """Its last word in one line."""
         lines = [line.strip() for line in self.error.splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit status {self.code}"
+        return lines[-1].rpartition("error: ")[2] if lines else f"exit status {self.code}"
 
 
 class Commands(Protocol):

@@ -5,10 +5,11 @@ import re
 import shlex
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from submitit.core.utils import DelayedSubmission, JobPaths
 from submitit.slurm.slurm import SlurmExecutor, SlurmJob
@@ -17,12 +18,16 @@ from repro.errors import UserError
 from repro.pipeline import files
 from repro.pipeline.cluster import Cluster
 from repro.pipeline.environment import variables
-from repro.pipeline.jobs import Busy, Job, Pack
+from repro.pipeline.jobs import Busy, Job, Pack, title
 from repro.pipeline.queue import Commands, Queue
 from repro.pipeline.slurm_job import run_job
 from repro.pipeline.store import Store
 
+if TYPE_CHECKING:
+    from repro.schema import Resources
+
 _TITLE = 120
+_LARGEST_ARRAY = 500  # sites allow 1,001 tasks by default
 # What sbatch says when it may take the same job later; anything else is a refusal.
 _LATER = re.compile(
     r"unable to contact|connection refused|timed out|no answer in|temporarily|try again|"
@@ -41,21 +46,18 @@ class ArrayExecutor(SlurmExecutor):
     def affinity(cls) -> int:
         return 2  # whether there is a Slurm here is for sbatch to say
 
-    def _internal_process_submissions(
-        self, delayed_submissions: list[DelayedSubmission]
-    ) -> list[SlurmJob[Any]]:
-        pickles = []
-        for delayed in delayed_submissions:
+    def submit_tasks(self, tasks: Mapping[int, DelayedSubmission]) -> dict[int, str]:
+        """Submit array index -> what to run; return index -> job number. Raises Busy, UserError."""
+        pickles = {index: self.folder / f"{uuid.uuid4().hex}.pkl" for index in tasks}
+        for index, delayed in tasks.items():
             delayed.set_timeout(self.parameters["time"], self.max_num_timeout)
-            pickles.append(self.folder / f"{uuid.uuid4().hex}.pkl")
-            delayed.dump(pickles[-1])
-        self.parameters["map_count"] = len(delayed_submissions)
+            delayed.dump(pickles[index])
+        self.parameters["map_count"] = len(tasks)  # names of the logs; the indices are ours
         first = self._submit_command(self._submitit_command_str)
-        jobs = [SlurmJob(folder=self.folder, job_id=f"{first.job_id}_{index}")
-                for index in range(len(pickles))]
-        for job, pickle in zip(jobs, pickles, strict=True):
-            job.paths.move_temporary_file(pickle, "submitted_pickle")
-        return jobs
+        numbers = {index: f"{first.job_id}_{index}" for index in tasks}
+        for index, number in numbers.items():
+            JobPaths(self.folder, number).move_temporary_file(pickles[index], "submitted_pickle")
+        return numbers
 
     def _submit_command(self, command: str) -> SlurmJob[Any]:
         script = self.folder / "submission.sh"
@@ -66,6 +68,15 @@ class ArrayExecutor(SlurmExecutor):
             raise kind(f"sbatch: {reply.reason}")
         number = self._get_job_id_from_submission_command(reply.out)
         return SlurmJob(folder=self.folder, job_id=number)
+
+
+@dataclass(frozen=True)
+class Array:
+    """Packs for one call of sbatch, by array index. dependency: sbatch's word for what they wait
+    for, "" = nothing."""
+
+    packs: dict[int, Pack]
+    dependency: str
 
 
 class SlurmLauncher:
@@ -89,118 +100,149 @@ class SlurmLauncher:
         return list(packs[: max(0, free)])
 
     def submit(self, packs: Sequence[Pack]) -> list[Job]:
-        jobs = []
-        for array in _arrays(packs):
-            jobs += self._submit_array(array)
-        return jobs
+        return [job for array in arrays(packs) for job in self._submit_array(array)]
 
-    def _submit_array(self, packs: Sequence[Pack]) -> list[Job]:
-        title = f"{_common_title(packs)}.{uuid.uuid4().hex[:16]}"
-        intents = []
-        for index, pack in enumerate(packs):
-            intent = {**pack.intent(self.name, title), "title": title, "index": index,
-                      "user": os.getuid()}
+    def _submit_array(self, array: Array) -> list[Job]:
+        first = next(iter(array.packs.values()))
+        labels = (label for pack in array.packs.values() for label in pack.labels)
+        name = f"{title(labels)[:_TITLE]}.{uuid.uuid4().hex[:16]}"
+        intents = {}
+        for index, pack in array.packs.items():
+            intents[index] = {**pack.intent(self.name, name), "title": name, "index": index,
+                              "user": os.getuid()}
             for key in pack.keys:
-                self.store.entry(key).write("intent", intent, durable=False)
-            intents.append(intent)
-        folder = self.store.job_folder(intents[0])
-        folder.mkdir(mode=0o700)
-        python = shlex.join([*self.cluster.container, "env", *self._settings(packs[0]),
-                             self.cluster.python or sys.executable])
-        executor = ArrayExecutor(folder, self.queue.run, python)
-        executor.update_parameters(**self.parameters(packs, title, folder))
-        try:
-            submitted = executor._internal_process_submissions(
-                [DelayedSubmission(run_job, str(self.store.root), list(pack.keys))
-                 for pack in packs])
-        except Busy:
-            raise
-        except UserError as error:
-            files.remove(folder)
-            raise UserError(f"{title}: refused by {self.cluster.name}: {error}") from error
-        jobs = [{**intent, "job_id": job.job_id}
-                for intent, job in zip(intents, submitted, strict=True)]
+                self.store.entry(key).write("intent", intents[index], durable=False)
+        executor = self._executor(name, first, self._parameters(array))
+        numbers = self._sbatch(executor, {
+            index: DelayedSubmission(run_job, str(self.store.root), list(pack.keys))
+            for index, pack in array.packs.items()})
+        jobs = [{**intents[index], "job_id": number} for index, number in numbers.items()]
         for job in jobs:
             self.store.record(job)
             self.queue.expect(job)
         return jobs
 
-    def parameters(self, packs: Sequence[Pack], title: str, folder: Path) -> dict[str, Any]:
-        """Return what submitit (and through it sbatch) is told about an array of equal packs."""
-        site, need = self.cluster, packs[0].need
-        minutes = max(len(pack.keys) for pack in packs) * need.minutes * site.time_factor
-        partition = site.gpu_partition if need.gpus and site.gpu_partition else site.partition
-        further: dict[str, Any] = {"chdir": str(self.store.root), "requeue": True}
-        if not site.requeue:
-            further = {"chdir": str(self.store.root), "no-requeue": True}
-        if need.gpus:
-            kind = f"{site.gres_type}:" if site.gres_type else ""
-            count = need.gpus * need.tasks // need.nodes
-            further[site.gpu_flag] = f"{'gpu:' if site.gpu_flag == 'gres' else ''}{kind}{count}"
-        if packs[0].after:
-            further |= {"dependency": _afterok(packs[0].after), "kill-on-invalid-dep": "yes"}
-        if site.reservation:
-            further["reservation"] = site.reservation
-        if not site.use_srun:
-            further["signal"] = f"B:USR2@{site.signal_s}"
-        given = {"partition": partition, "account": site.account, "qos": site.qos,
-                 "constraint": site.constraint, "exclusive": site.exclusive or None,
-                 "setup": site.setup or None}
-        return {name: value for name, value in given.items() if value is not None} | {
-            "job_name": title,
-            "time": ceil(minutes),
-            "nodes": need.nodes,
-            "ntasks_per_node": need.tasks // need.nodes,
-            "cpus_per_task": need.cpus,
-            "mem": f"{ceil(need.memory_gb * 1024)}MB",
+    def _executor(self, name: str, pack: Pack, parameters: dict[str, Any]) -> ArrayExecutor:
+        """Return an executor with a folder of its own. The settings of a job come after the site's
+        setup lines, so that those do not win."""
+        settings = self.cluster.env | variables(pack, self.assets)
+        unset = [word for key, value in settings.items() if value is None for word in ("-u", key)]
+        words = [*self.cluster.container, "env", *unset,
+                 *(f"{key}={value}" for key, value in settings.items() if value is not None),
+                 self.cluster.python or sys.executable]
+        folder = self.store.root / "jobs" / name
+        folder.mkdir(mode=0o700)
+        # Without srun Slurm signals the script's own process only: Python must be that.
+        python = f"{'' if self.cluster.use_srun else 'exec '}{shlex.join(words)}"
+        executor = ArrayExecutor(folder, self.queue.run, python)
+        executor.update_parameters(job_name=name, **parameters)
+        return executor
+
+    def _sbatch(
+        self, executor: ArrayExecutor, tasks: Mapping[int, DelayedSubmission]
+    ) -> dict[int, str]:
+        try:
+            return executor.submit_tasks(tasks)
+        except Busy:
+            raise
+        except UserError as error:
+            files.remove(executor.folder)
+            name = executor.parameters["job_name"]
+            raise UserError(f"{self.cluster.name} refuses {name}: {error}") from error
+
+    def _parameters(self, array: Array) -> dict[str, Any]:
+        """Return submitit's parameters for an array: sbatch's options, and how Python is called."""
+        packs, site = list(array.packs.values()), self.cluster
+        need = packs[0].need
+        found = options(site, need, max(len(pack.keys) for pack in packs))
+        throttle = f"%{site.array_throttle}" if site.array_throttle else ""
+        found |= {"array": f"{_ranges(list(array.packs))}{throttle}",
+                  "chdir": str(self.store.root)}
+        if array.dependency:
+            found |= {"dependency": array.dependency, "kill-on-invalid-dep": "yes"}
+        return {
+            "time": int(found.pop("time")),
             "signal_delay_s": site.signal_s,
-            "array_parallelism": site.array_throttle or len(packs),
+            "setup": site.setup or None,
             "stderr_to_stdout": True,
             "use_srun": site.use_srun,
             "srun_args": [f"--cpus-per-task={need.cpus}"],  # not inherited since Slurm 22.05
             "wckey": None,
-            "additional_parameters": site.extra | further,
+            "additional_parameters": {key: value is None or value for key, value in found.items()},
         }
 
-    def _settings(self, pack: Pack) -> list[str]:
-        """Return arguments of `env`: after the site's setup lines, so that these do not win."""
-        found: list[str] = []
-        for name, value in {**self.cluster.env, **variables(pack, self.assets)}.items():
-            found += ["-u", name] if value is None else []
-        return found + [f"{name}={value}" for name, value in
-                        {**self.cluster.env, **variables(pack, self.assets)}.items()
-                        if value is not None]
+
+def options(site: Cluster, need: "Resources", runs: int) -> dict[str, str | None]:
+    """Return sbatch's options for a job of some runs one after the other; None: a flag."""
+    minutes = ceil(runs * need.minutes * site.time_factor)
+    partition = site.gpu_partition if need.gpus and site.gpu_partition else site.partition
+    named = {"partition": partition, "account": site.account, "qos": site.qos,
+             "constraint": site.constraint, "reservation": site.reservation}
+    found: dict[str, str | None] = {key: value for key, value in named.items() if value is not None}
+    found |= {
+        "time": str(minutes),
+        "nodes": str(need.nodes),
+        "ntasks-per-node": str(need.tasks // need.nodes),
+        "cpus-per-task": str(need.cpus),
+        "mem": f"{ceil(need.memory_gb * 1024)}MB",
+        "signal": f"{'' if site.use_srun else 'B:'}USR2@{site.signal_s}",
+        "requeue" if site.requeue else "no-requeue": None,
+    }
+    if need.gpus:
+        kind = f"{site.gres_type}:" if site.gres_type else ""
+        count = f"{kind}{need.gpus * need.tasks // need.nodes}"
+        found[site.gpu_flag] = f"gpu:{count}" if site.gpu_flag == "gres" else count
+    if site.exclusive:
+        found["exclusive"] = None
+    for key, value in site.extra.items():
+        if value is not False:
+            found[key] = None if value is True else str(value)
+    return found
+
+
+def arrays(packs: Sequence[Pack]) -> list[Array]:
+    """Return packs of the same kind together, in as few arrays as their dependencies allow.
+
+    Packs that wait for one task each of the same array get that task's index and start task by task
+    (aftercorr); others share an array with those that wait for the same jobs (afterok).
+    """
+    groups: dict[tuple[object, ...], dict[tuple[str, ...], list[Pack]]] = {}
+    for pack in packs:
+        numbers = tuple(sorted(job["job_id"] for job in pack.after))
+        upstream = numbers[0].partition("_")[0] if len(numbers) == 1 else ",".join(numbers)
+        kind = (pack.need, pack.numerics, pack.root, pack.labels[0].partition("@")[0], upstream)
+        groups.setdefault(kind, {}).setdefault(numbers, []).append(pack)
+    found = []
+    for group in groups.values():
+        most = max(map(len, group.values()))
+        if len(group) > 1 and len(group) >= most:
+            for layer in range(most):
+                some = {int(numbers[0].partition("_")[2]): packs[layer]
+                        for numbers, packs in group.items() if len(packs) > layer}
+                array = next(iter(group))[0].partition("_")[0]
+                found.append(Array(some, f"aftercorr:{array}"))
+            continue
+        for numbers, some in group.items():
+            waits = f"afterok:{':'.join(numbers)}" if numbers else ""
+            for first in range(0, len(some), _LARGEST_ARRAY):
+                part = some[first:first + _LARGEST_ARRAY]
+                found.append(Array(dict(enumerate(part)), waits))
+    return found
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers as sbatch writes them: 0-3,7."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in found)
 
 
 def mend(store: Store, job: Job) -> None:
     """Write what a job will look for, if its submitter was killed before it could."""
-    folder = store.job_folder(job)
-    pickle = JobPaths(folder, job["job_id"]).submitted_pickle
+    pickle = JobPaths(store.job_folder(job), job["job_id"]).submitted_pickle
     if not pickle.exists():
         DelayedSubmission(run_job, str(store.root), list(job["keys"])).dump(pickle)
-
-
-def _arrays(packs: Sequence[Pack]) -> list[list[Pack]]:
-    """Return packs that ask for the same and wait for the same, together; in the order given."""
-    groups: dict[tuple[object, ...], list[Pack]] = {}
-    for pack in packs:
-        after = tuple(sorted(job["job_id"] for job in pack.after))
-        same = (pack.need, pack.numerics, pack.root, _stage(pack), after)
-        groups.setdefault(same, []).append(pack)
-    return list(groups.values())
-
-
-def _stage(pack: Pack) -> str:
-    """Return paper and stage of a pack: the start of its title."""
-    return pack.title.partition("@")[0]
-
-
-def _afterok(jobs: Sequence[Job]) -> str:
-    return "afterok:" + ":".join(sorted({job["job_id"] for job in jobs}))
-
-
-def _common_title(packs: Sequence[Pack]) -> str:
-    """Return the titles of the packs of one array as one."""
-    first, *others = [pack.title for pack in packs]
-    text = first if not others else f"{os.path.commonprefix([first, *others])}x{len(packs)}"
-    return text[:_TITLE]

@@ -14,7 +14,7 @@ from repro.schema import Resources
 
 
 def pack(numerics="portable", **need):
-    return Pack("repro-a", ("a",), "a", numerics,
+    return Pack("repro-a", ("a",), ("toy/data@mini-a",), numerics,
                 Resources(**{"minutes": 1, "memory_gb": 1.0, **need}), root="/code")
 
 
