@@ -209,7 +209,7 @@ def test_fsdp2_agrees_up_to_rounding_also_from_a_checkpoint_of_four(two, alone_p
     ours, theirs = (load(f["encoder/model.safetensors"]) for f in (files, alone_pretrained))
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
-        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=2e-6)
 
 
 def test_a_sharded_checkpoint_goes_on_in_one_process(four, folders, alone_pretrained, tmp_path):
@@ -218,7 +218,7 @@ def test_a_sharded_checkpoint_goes_on_in_one_process(four, folders, alone_pretra
     files = pretrained(folders[4] / "data", tmp_path, sharding="fsdp2", world_size=1)
     ours, theirs = (load(f["encoder/model.safetensors"]) for f in (files, alone_pretrained))
     for name, tensor in theirs.items():
-        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=2e-6)
 
 
 def test_fsdp2_fixes_the_number_of_tasks(two, folders, tmp_path):
