@@ -15,17 +15,8 @@ from repro import yaml
 from repro.data.assets import load_registry
 from repro.errors import UserError
 from repro.naming import nearest
-from repro.schema import (
-    FIELD_NAMES,
-    PROFILES,
-    Arm,
-    Card,
-    Claim,
-    Location,
-    Resources,
-    in_profile,
-    problems,
-)
+from repro.references import Location, problems
+from repro.schema import FIELD_NAMES, PROFILES, Arm, Card, Claim, Resources, in_profile
 from repro.settings import find_root
 
 __all__ = ["PROFILES", "Arm", "Claim", "Paper", "Resources", "find_root"]

@@ -13,6 +13,7 @@ from repro.schema import Source
 from repro.verdict import stated
 
 SHOWN = ("mini", "gpu", "paper")
+SILENT = "not stated"
 
 
 def render(paper: Paper) -> str:
@@ -81,16 +82,19 @@ def _ours(claim: dict[str, Any]) -> list[str]:
 
 
 def settings_table(paper: Paper) -> dict[str, Any]:
-    """Return the stated hyper-parameters beside the resolved ones: {profiles, rows}."""
+    """Return what the paper states, or is silent about, beside the resolved settings: {profiles,
+    rows: [{key, paper, source, ours: profile -> text}]}."""
     trees = {profile: resolved.load(path) for profile in ("paper", "gpu", "mini")
              if (path := paper.dir / "resolved" / profile).is_dir()}
-    rows = [{"key": key, "paper": entry.value, "source": entry.source, "ours": {}}
-            for key, entry in paper.stated.items()]
-    for profile, tree in trees.items():
-        found = stated.settings(paper, tree, profile)
-        for row in rows:
-            values = [s.ours for s in found if s.key == row["key"]]
-            row["ours"][profile] = " / ".join(dict.fromkeys(markdown.cell(v) for v in values))
+    said = [(key, entry.value, entry.source) for key, entry in paper.stated.items()]
+    said += [(key, SILENT, ours) for key, ours in paper.unstated.items()]
+    rows = []
+    for key, value, source in said:
+        ours = {profile: dict.fromkeys(map(markdown.cell, stated.values_of(paper, tree, profile,
+                                                                           key)))
+                for profile, tree in trees.items()}
+        rows.append({"key": key, "paper": value, "source": source,
+                     "ours": {profile: " / ".join(values) for profile, values in ours.items()}})
     return {"profiles": list(trees), "rows": rows}
 
 

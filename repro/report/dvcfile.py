@@ -16,9 +16,10 @@ from repro.verdict.collect import EVAL
 
 # What `resolve` reads of the package: configurables, and what turns gin into the resolved tree.
 CORE = ("config", "context.py", "data", "errors.py", "evaluate", "losses", "nn", "paper.py",
-        "schema.py", "text", "train", "yaml.py")
+        "references.py", "schema.py", "text", "train", "yaml.py")
 # What the verdict is made with.
-JUDGES = ("evaluate/metric_names.py", "paper.py", "report/results.py", "schema.py", "verdict")
+JUDGES = ("evaluate/metric_names.py", "paper.py", "references.py", "report/results.py", "schema.py",
+          "verdict")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The paper's stated hyper-parameters against resolved settings, and what explains a difference."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,31 +26,58 @@ class Setting:
 
 
 MISSING = "not set"
+# The settings that decide what a training run is, by their last name: the paper must have said
+# them, or paper.yaml must say that it did not.
+CORE = frozenset((
+    "steps", "epochs", "batch_size", "sequence_length", "lr", "learning_rates", "warmup_steps",
+    "warmup_fraction", "weight_decay", "layer_decay", "probability", "hidden", "layers", "heads",
+    "intermediate", "embedding", "vocab_size",
+))
+# Core settings that are switched off, or that another one beside them replaces.
+_OFF = {"layer_decay": 1.0}
+_REPLACED = {"warmup_fraction": "warmup_steps"}
 
 
 def settings(paper: Paper, tree: dict[str, Any], profile: str) -> list[Setting]:
     """Return every stated setting beside the resolved one. tree: resolved/<profile>/.
 
-    A key with arm `*` stands for each arm that runs the stage. A small profile may replace
-    what a key speaks of. Raises UserError when the paper profile has nothing at all under a key:
-    the path is wrong.
+    A key with arm `*` stands for each arm that runs the stage and has no key of its own, stated or
+    unstated. A small profile may replace what a key speaks of. Raises UserError when the paper
+    profile has nothing at all under a key: the path is wrong.
     """
     deviations = {d.key: d for d in paper.deviations if d.profile == profile}
     found = []
-    for key, stated in paper.stated.items():
+    for key, entry in paper.stated.items():
         chosen, stage, path = key.split(".", 2)
-        arms = [a for a in paper.arms_of(profile) if stage in paper.stages_of(a)]
         rows = []
-        for arm in arms if chosen == "*" else [chosen]:
+        for arm in arms_of(paper, profile, key):
             ours = look_up(tree, arm, stage, path)
             explained = deviations.get(f"{arm}.{stage}.{path}", deviations.get(key))
-            rows.append(Setting(key, arm, stated.value, ours, stated.source, explained))
-        nowhere = all(row.ours == MISSING for row in rows) and chosen in ("*", *arms)
+            rows.append(Setting(key, arm, entry.value, ours, entry.source, explained))
+        nowhere = rows and all(row.ours == MISSING for row in rows)
         if nowhere and profile == "paper":
             raise UserError(f"papers/{paper.slug}/paper.yaml: stated.{key}: no arm has this "
-                            f"setting in resolved/{profile}/")
+                            f"setting in resolved/{profile}")
         found += [row for row in rows if row.ours != MISSING or chosen != "*"]
     return found
+
+
+def arms_of(paper: Paper, profile: str, key: str) -> list[str]:
+    """Return the arms that a key of `stated` or `unstated` speaks of in a profile: the one it
+    names; for `*` those that run the stage and have no key of their own."""
+    chosen, stage, path = key.split(".", 2)
+    arms = [arm for arm in paper.arms_of(profile) if stage in paper.stages_of(arm)]
+    if chosen != "*":
+        return [arm for arm in arms if arm == chosen]
+    own = {*paper.stated, *paper.unstated}
+    return [arm for arm in arms if f"{arm}.{stage}.{path}" not in own]
+
+
+def values_of(paper: Paper, tree: dict[str, Any], profile: str, key: str) -> list[Any]:
+    """Return the resolved values of the arms that a key speaks of, without those that lack it."""
+    _, stage, path = key.split(".", 2)
+    found = [look_up(tree, arm, stage, path) for arm in arms_of(paper, profile, key)]
+    return [value for value in found if value != MISSING]
 
 
 def unexplained(paper: Paper, tree: dict[str, Any]) -> list[str]:
@@ -69,6 +97,39 @@ def unexplained(paper: Paper, tree: dict[str, Any]) -> list[str]:
             lines.append(f"{row.arm}: {row.key}: the deviation says ours is "
                          f"{row.deviation.ours!r}, resolved is {row.ours!r}")
     return lines
+
+
+def silent(paper: Paper, tree: dict[str, Any]) -> list[str]:
+    """Return a line for each core setting of the `paper` profile that is neither stated, nor marked
+    `unstated`, nor a deviation; and for each `unstated` entry that speaks of nothing."""
+    known = {*paper.stated, *paper.unstated, *(d.key for d in paper.deviations)}
+    found: dict[str, list[str]] = {}
+    seen = set()
+    for arm, stages in tree["arms"].items():
+        for stage, section in stages.items():
+            for path in _core(section["config"], ""):
+                seen |= {f"{arm}.{stage}.{path}", f"*.{stage}.{path}"}
+                if not {f"{arm}.{stage}.{path}", f"*.{stage}.{path}"} & known:
+                    found.setdefault(f"{stage}.{path}", []).append(arm)
+    lines = [f"{', '.join(arms)}: {path}: needs an entry under `stated`, or under `unstated` where "
+             "the paper is silent" for path, arms in found.items()]
+    return lines + [f"unstated.{key}: no arm has this core setting" for key in paper.unstated
+                    if key not in seen]
+
+
+def _core(node: Any, path: str) -> Iterator[str]:
+    """Yield the paths of the core settings below a node that are in force."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _core(item, f"{path}{index}.")
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        if isinstance(value, dict) or (isinstance(value, list) and name not in CORE):
+            yield from _core(value, f"{path}{name}.")
+        elif name in CORE and value is not None and value != _OFF.get(name) \
+                and node.get(_REPLACED.get(name, "")) is None:
+            yield f"{path}{name}"
 
 
 def look_up(tree: dict[str, Any], arm: str, stage: str, path: str) -> Any:

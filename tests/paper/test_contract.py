@@ -85,6 +85,12 @@ def test_what_the_paper_states_is_what_we_set_or_a_deviation(folder):
 
 
 @each_paper
+def test_no_core_setting_is_passed_over_in_silence(folder):
+    paper = Paper.load(folder)
+    assert stated.silent(paper, resolved.load(folder / "resolved" / "paper")) == []
+
+
+@each_paper
 def test_committed_verdicts_follow_from_the_committed_rows(folder):
     paper = Paper.load(folder)
     for path in sorted(folder.glob("results/*.verdict.json")):

@@ -6,7 +6,6 @@ Nothing here asks git: a copy of the files is enough to tell what was run.
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from repro import yaml
@@ -17,6 +16,7 @@ from repro.pipeline.spec import SHORT, expand_all
 from repro.report.results import results_dir
 
 COMMAND = re.compile(r"repro run (?P<stage>\w+) --profile (?P<profile>\w+) --arm (?P<arm>\w+)$")
+CERTIFIED = ("profile", "identical", "mismatches", "ways", "cpu", "numerics")
 Tree = dict[str, Any]
 
 
@@ -103,32 +103,16 @@ def load_tree(paper: Paper, profile: str) -> Tree | None:
 
 
 def certificate(paper: Paper) -> dict[str, Any] | None:
-    """Return the certificate of exactness (`repro verify`), None where there is none.
+    """Return the certificate of exactness that `repro verify` wrote, None where there is none.
 
-    {about: what the file says, as dotted name -> text; mismatches: None where it does not say}.
+    {identical, mismatches: lines, runs: how many were compared, ways: name -> account, profile,
+    cpu, numerics}. Raises UserError for a file of another shape.
     """
     path = results_dir(paper) / "certificate.json"
     if not path.is_file():
         return None
-    content = _json_object(path)
-    flat = {name.lstrip("."): value for name, value in _flat(content, "")}
-    wrong = flat.get("mismatches")
-    return {"about": flat, "mismatches": int(wrong) if str(wrong).isdigit() else None}
-
-
-def _json_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must be a JSON object")
-    return content
-
-
-def _flat(value: Any, path: str) -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        return [item for key in value for item in _flat(value[key], f"{path}.{key}")]
-    if isinstance(value, list):
-        return [(path, ", ".join(map(str, value)))]
-    return [(path, str(value))]
+        found = json.loads(path.read_text("utf-8"))
+        return {**{name: found[name] for name in CERTIFIED}, "runs": len(found["runs"])}
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not a certificate of `repro verify`: {error}") from error
