@@ -15,7 +15,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 CLUSTER = click.option("--cluster", type=click.Path(dir_okay=False, resolve_path=True),
-                       help="Run on Slurm, as this file of slurm/clusters/ says.")
+                       help="A file of slurm/clusters/: where runs go, and their store.")
 WORKERS = click.option("--workers", type=int, help="Runs side by side on this machine.")
 
 
@@ -147,9 +147,10 @@ def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | No
 @WORKERS
 @click.option("--wait", is_flag=True, help="On a cluster too: stay until everything has ended.")
 @click.option("--detach", is_flag=True, help="Return at once; the driver goes on.")
+@click.option("--driver-job", is_flag=True, help="Let a small job on the cluster be the driver.")
 def submit(papers: tuple[str, ...], everything: bool, local: bool, cluster: str | None,
            profile: str | None, arms: tuple[str, ...], stages: tuple[str, ...],
-           workers: int | None, wait: bool, detach: bool) -> None:
+           workers: int | None, wait: bool, detach: bool, driver_job: bool) -> None:
     """Queue whole papers ahead of DVC, on a cluster or on this machine."""
     from repro import settings
     from repro.pipeline import submit as submitting
@@ -161,6 +162,9 @@ def submit(papers: tuple[str, ...], everything: bool, local: bool, cluster: str 
     found = settings.load(chosen[0].root, workers=workers, **flags)
     slugs = tuple(paper.slug for paper in chosen)
     request = submitting.Request(slugs, profile, arms, stages, wait)
+    if driver_job:
+        number = submitting.submit_driver(request, found)
+        return click.echo(f"the driver is job {number}; see `repro status`")
     sys.exit(submitting.submit(request, found, detach=detach))
 
 
@@ -196,34 +200,52 @@ def verify_runs(papers: tuple[str, ...], everything: bool, profile: str, arms: t
 
 @main.command()
 @click.argument("papers", nargs=-1)
+@CLUSTER
+@click.option("--watch", is_flag=True, help="Again every two seconds, until all has ended.")
 @JSON
-def status(papers: tuple[str, ...], as_json: bool) -> None:
+def status(papers: tuple[str, ...], cluster: str | None, watch: bool, as_json: bool) -> None:
     """Show what is queued, running, done and failed."""
     from repro import settings
     from repro.pipeline import status as looking
 
-    _print(looking.status(settings.load(), papers or None), as_json, looking.render)
+    found = settings.load(cluster=cluster)
+    if watch:
+        return looking.watch(found, papers or None)
+    _print(looking.status(found, papers or None), as_json, looking.render)
+
+
+@main.command()
+@click.argument("papers", nargs=-1)
+@CLUSTER
+def attach(papers: tuple[str, ...], cluster: str | None) -> None:
+    """Look after what was submitted last, until it has ended; Ctrl-C leaves or cancels."""
+    from repro import settings
+    from repro.pipeline import submit as submitting
+
+    sys.exit(submitting.attach(papers, settings.load(**_on(cluster))))
 
 
 @main.command()
 @click.argument("run")
+@CLUSTER
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
-def logs(run: str, follow: bool) -> None:
+def logs(run: str, cluster: str | None, follow: bool) -> None:
     """Print the log of runs: electra, electra/pretrain@mini-bert, ..."""
     from repro import settings
     from repro.pipeline import status as looking
 
-    looking.logs(settings.load(), run, follow=follow)
+    looking.logs(settings.load(cluster=cluster), run, follow=follow)
 
 
 @main.command()
 @click.argument("run")
-def cancel(run: str) -> None:
+@CLUSTER
+def cancel(run: str, cluster: str | None) -> None:
     """Stop the jobs of runs; they keep their checkpoints."""
     from repro import settings
     from repro.pipeline import status as looking
 
-    for label in looking.cancel(settings.load(), run):
+    for label in looking.cancel(settings.load(cluster=cluster), run):
         click.echo(f"cancelled {label}")
 
 

@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from repro import yaml
 from repro.errors import UserError
@@ -57,6 +64,14 @@ class Cluster(BaseModel):
     use_srun: bool = True
     extra: dict[Option, str | int | bool] = {}
 
+    @field_validator("extra")
+    @classmethod
+    def _not_reserved(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for option in extra:
+            if option in RESERVED:
+                raise ValueError(f"{option} is set by the suite itself")
+        return extra
+
     @classmethod
     def load(cls, path: Path | str) -> "Cluster":
         """Return the profile in a file. Raises UserError with file, line and key."""
@@ -68,13 +83,9 @@ class Cluster(BaseModel):
         if not isinstance(content, dict):
             raise UserError(f"{path}: must be a mapping of keys, got {type(content).__name__}")
         try:
-            found = cls.model_validate(content)
+            return cls.model_validate(content)
         except ValidationError as error:
             raise _wrong(path, *_explain(error.errors())) from error
-        for option in found.extra:
-            if option in RESERVED:
-                raise _wrong(path, f"extra.{option}", "is set by the suite itself")
-        return found
 
 
 def _explain(errors: list[Any]) -> tuple[str, str]:
@@ -86,7 +97,7 @@ def _explain(errors: list[Any]) -> tuple[str, str]:
         return key, f"unknown key {name!r}{nearest(name, Cluster.model_fields)}"
     if error["type"] == "missing":
         return key, "is missing"
-    message = error["msg"].replace("Input should be", "must be").replace("String", "string")
+    message = error["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     return key, f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from repro.pipeline import processes
 from repro.pipeline.feed import Feeder
 from repro.pipeline.jobs import Busy, Launcher
-from repro.pipeline.launch import Fleet, stop
+from repro.pipeline.launch import Fleet, mark_and_stop
 from repro.pipeline.ledger import OVER, Ledger
 from repro.pipeline.progress import Display
 from repro.pipeline.signals import EXIT_CODES, Signals
@@ -127,11 +127,9 @@ class _Driver:
         jobs = {job["name"]: job for key, job in ledger.jobs.items()
                 if ledger.states[key] == "active"
                 and (job["driver"] == mine or not processes.is_alive(job["driver"]))}
-        for job in jobs.values():
-            ledger.store.record({**job, "cancelled": True})
         try:
-            stop(ledger.store, self.fleet, list(jobs.values()),
-                 hurry=lambda: signals.interrupts > 2)
+            mark_and_stop(ledger.store, self.fleet, list(jobs.values()),
+                          hurry=lambda: signals.interrupts > 2)
         except Busy as error:
             self.display.say(f"not cancelled: {error}")
             return

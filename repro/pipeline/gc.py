@@ -16,7 +16,7 @@ from typing import Any
 
 from repro import yaml
 from repro.errors import UserError
-from repro.pipeline import files, plans
+from repro.pipeline import files, plans, snapshot
 from repro.pipeline.launch import fleet_of
 from repro.pipeline.status import state_of
 from repro.pipeline.store import MANIFEST, Entry, Store
@@ -53,6 +53,8 @@ def gc(settings: Settings, dry_run: bool = False) -> Collected:
         other += (store.root / "quarantine").glob("*")
         other += [path for path in (store.root / "jobs").iterdir()
                   if path.name.removesuffix(".json") not in names]
+        roots = {(store.entry(key).read("request") or {}).get("root") for key in live}
+        other += [path for path in snapshot.folder(store).glob("*") if str(path) not in roots]
         other = [path for path in other if path.exists()]
         labels = [_label(entry) for entry in gone]
         doomed = [entry.dir for entry in gone] + other

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from repro.pipeline.jobs import Job, Look, Watcher
+from repro.pipeline.jobs import Busy, Job, Look, Watcher
 from repro.pipeline.local import LocalJobs, LocalLauncher
 from repro.pipeline.store import Store
 from repro.settings import Settings
@@ -85,11 +85,25 @@ def launcher_of(settings: Settings, fleet: Fleet) -> "Launcher":
     return LocalLauncher(watcher, settings.workers, settings.assets)
 
 
-def stop(
+def mark_and_stop(
     store: Store, fleet: Fleet, jobs: list[Job], hurry: Callable[[], bool] = lambda: False
 ) -> None:
+    """Stop jobs and wait for their end; their records say that this was wished, so that no driver
+    starts them again by itself. Raises Busy when a scheduler does not listen: then nothing is
+    marked."""
+    for job in jobs:
+        store.record({**job, "cancelled": True})
+    try:
+        _stop(store, fleet, jobs, hurry)
+    except Busy:
+        for job in jobs:
+            store.record(job)
+        raise
+
+
+def _stop(store: Store, fleet: Fleet, jobs: list[Job], hurry: Callable[[], bool]) -> None:
     """Ask jobs to save and stop, and wait until they are gone; kill those that take longer than
-    their kind may, or all once `hurry()` is true. Raises Busy when a scheduler does not listen."""
+    their kind may, or all once `hurry()` is true."""
     started, asked = time.monotonic(), -1e9
     while True:
         now = time.monotonic()

@@ -224,6 +224,7 @@ class Ledger:
     def view(self, workers: int) -> View:
         active, waiting = ([self.specs[key] for key, state in self.states.items() if state == which]
                            for which in ("active", "waiting"))
-        rows = [row(spec.label, self.store.entry(spec.key)) for spec in active]
+        rows = [row(spec.label, self.store.entry(spec.key),
+                    self.fleet.look(self.jobs[spec.key])) for spec in active]
         counts = {state: self.count(state) for state in OVER}
         return View(rows, active, counts, waiting, len(self.states), workers)

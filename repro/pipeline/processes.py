@@ -15,8 +15,17 @@ Identity = dict[str, Any]
 
 
 def identify(pid: int | None = None) -> Identity | None:
-    """Return what names a process of this host for ever, None when there is none."""
-    pid = os.getpid() if pid is None else pid
+    """Return what names a process of this host (default: this one) for ever, None when there is
+    none."""
+    return _myself(os.getpid()) if pid is None else _identity(pid)
+
+
+@cache
+def _myself(pid: int) -> Identity | None:
+    return _identity(pid)
+
+
+def _identity(pid: int) -> Identity | None:
     start = _start_time(pid)
     if start is None:
         return None

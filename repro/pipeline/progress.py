@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from repro.errors import UserError
+from repro.pipeline.jobs import Look
 from repro.pipeline.spec import RunSpec
 from repro.pipeline.store import Entry
 
@@ -22,7 +23,7 @@ class Row:
     """One active run. step, total, loss, tokens_per_s, left_s are None until it reports them."""
 
     label: str
-    state: str  # queued or running
+    state: str  # running, starting, or queued with the scheduler's reason
     step: int | None = None
     total: int | None = None
     loss: float | None = None
@@ -46,13 +47,14 @@ class View:
         return sum(self.counts.values())
 
 
-def row(label: str, entry: Entry) -> Row:
-    """Return what an active run last reported."""
+def row(label: str, entry: Entry, look: Look) -> Row:
+    """Return what an active run last reported. look: at its job."""
+    if not entry.executing():
+        why = f" ({look.reason})" if look.reason not in ("", "None") else ""
+        return Row(label, f"queued{why}" if look.state == "queued" else "starting")
     report: dict[str, Any] = {}
     with suppress(UserError):
         report = entry.read("progress") or {}
-    if not entry.executing():
-        return Row(label, "queued")
     return Row(label, "running", report.get("step"), report.get("total"), report.get("loss"),
                report.get("tokens_per_s"), time_left(report))
 

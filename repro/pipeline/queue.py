@@ -36,9 +36,9 @@ class Reply:
 
     @property
     def reason(self) -> str:
-        """Its last word in one line."""
-        lines = [line.strip() for line in self.error.splitlines() if line.strip()]
-        return lines[-1].rpartition("error: ")[2] if lines else f"exit status {self.code}"
+        """What it complained about, in one line."""
+        lines = [line.rpartition("error: ")[2].strip() for line in self.error.splitlines()]
+        return "; ".join(filter(None, lines))[:300] or f"exit status {self.code}"
 
 
 class Commands(Protocol):

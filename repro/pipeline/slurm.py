@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from submitit.core.utils import DelayedSubmission, JobPaths
 from submitit.slurm.slurm import SlurmExecutor, SlurmJob
@@ -20,19 +20,18 @@ from repro.pipeline.cluster import Cluster
 from repro.pipeline.environment import variables
 from repro.pipeline.jobs import Busy, Job, Pack, title
 from repro.pipeline.queue import Commands, Queue
-from repro.pipeline.slurm_job import run_job
+from repro.pipeline.slurm_job import drive_job, run_job
 from repro.pipeline.store import Store
-
-if TYPE_CHECKING:
-    from repro.schema import Resources
+from repro.schema import Resources
 
 _TITLE = 120
+_DRIVER = Resources(minutes=60, memory_gb=1.0)
 _LARGEST_ARRAY = 500  # sites allow 1,001 tasks by default
 # What sbatch says when it may take the same job later; anything else is a refusal.
 _LATER = re.compile(
     r"unable to contact|connection refused|timed out|no answer in|temporarily|try again|"
-    r"communication|submit ?limit|submitjobs|max ?jobs|job dependency problem|shutdown|"
-    r"slurmdbd|zero bytes|socket", re.IGNORECASE)
+    r"communication|zero bytes|socket|shutdown|(qos|assoc)\w*submit|dependency problem",
+    re.IGNORECASE)
 
 
 class ArrayExecutor(SlurmExecutor):
@@ -122,6 +121,17 @@ class SlurmLauncher:
             self.queue.expect(job)
         return jobs
 
+    def submit_driver(self, asked: str) -> str:
+        """Queue a job that drives others (`slurm_job.drive_job`); return its number. It comes back
+        through the queue each time its hour is over."""
+        name = f"repro-driver.{uuid.uuid4().hex[:16]}"
+        pack = Pack(name, (), ("repro/driver@",), None, _DRIVER, "")
+        executor = self._executor(name, pack, self._parameters(Array({0: pack}, "")))
+        number = self._sbatch(executor, {0: DelayedSubmission(drive_job, asked)})[0]
+        self.store.record({**pack.intent(self.name, name), "title": name, "index": 0,
+                           "user": os.getuid(), "job_id": number})
+        return number
+
     def _executor(self, name: str, pack: Pack, parameters: dict[str, Any]) -> ArrayExecutor:
         """Return an executor with a folder of its own. The settings of a job come after the site's
         setup lines, so that those do not win."""
@@ -154,7 +164,7 @@ class SlurmLauncher:
         """Return submitit's parameters for an array: sbatch's options, and how Python is called."""
         packs, site = list(array.packs.values()), self.cluster
         need = packs[0].need
-        found = options(site, need, max(len(pack.keys) for pack in packs))
+        found = options(site, need, max(1, *(len(pack.keys) for pack in packs)))
         throttle = f"%{site.array_throttle}" if site.array_throttle else ""
         found |= {"array": f"{_ranges(list(array.packs))}{throttle}",
                   "chdir": str(self.store.root)}
@@ -172,7 +182,7 @@ class SlurmLauncher:
         }
 
 
-def options(site: Cluster, need: "Resources", runs: int) -> dict[str, str | None]:
+def options(site: Cluster, need: Resources, runs: int) -> dict[str, str | None]:
     """Return sbatch's options for a job of some runs one after the other; None: a flag."""
     minutes = ceil(runs * need.minutes * site.time_factor)
     partition = site.gpu_partition if need.gpus and site.gpu_partition else site.partition

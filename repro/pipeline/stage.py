@@ -8,7 +8,7 @@ from typing import Any
 from repro.config import resolved
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.pipeline import files, plans
+from repro.pipeline import files, plans, snapshot
 from repro.pipeline.ensure import Outcome, ensure
 from repro.pipeline.launch import fleet_of, launcher_of
 from repro.pipeline.lease import Lease
@@ -57,21 +57,24 @@ def drive(
     settings: Settings,
     store: Store,
     display: Display,
+    *,
+    alone: bool = True,
     queue_only: bool = False,
 ) -> Outcome:
-    """Ensure runs of some papers; cells: what to note as planned. queue_only: leave when every run
-    has a job. Else, or with jobs on this host, this is the workspace's only host at a time."""
+    """Ensure runs of some papers. cells: what to note as planned. alone: while no other host works
+    in this workspace. queue_only: leave when every run has a job."""
     folders = {paper.slug: paper for paper in papers}
     fleet = fleet_of(store)
     launcher = launcher_of(settings, fleet)
     plans.note(store, cells)
-    with Lease(settings.root) if not (queue_only and launcher.links) else nullcontext() as lease:
+    root = snapshot.take(settings.root, store) if settings.snapshot else settings.root
+    with Lease(settings.root) if alone else nullcontext() as lease:
         return ensure(
             specs,
             store=store,
             fleet=fleet,
             launcher=launcher,
-            root=settings.root,
+            root=root,
             display=display,
             places=lambda spec: [artefact_folder(folders[spec.paper], spec)],
             tick=lease.renew if lease else lambda: None,

@@ -4,19 +4,22 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 from repro.errors import UserError
 from repro.pipeline import plans
 from repro.pipeline.jobs import Job, Look
-from repro.pipeline.launch import Fleet, fleet_of, stop
+from repro.pipeline.launch import Fleet, fleet_of, mark_and_stop
 from repro.pipeline.plans import Planned
 from repro.pipeline.progress import Row, duration, row
 from repro.pipeline.store import Entry, Store
 from repro.settings import Settings
 
-STATES = ("done", "running", "queued", "failed", "interrupted", "vanished", "unknown", "missing")
+STATES = ("done", "running", "queued", "failed", "interrupted", "vanished", "cancelled", "blocked",
+          "unknown", "missing")
 _FOLLOW_EVERY_S = 0.2
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,44 +45,86 @@ class Status:
         return asdict(self)
 
 
-def status(settings: Settings, papers: Iterable[str] | None = None) -> Status:
-    """Return the state of all runs last asked for, of some papers (slugs) or of all."""
+def status(
+    settings: Settings, papers: Iterable[str] | None = None, fleet: Fleet | None = None
+) -> Status:
+    """Return the state of all runs last asked for, of some papers (slugs) or of all. fleet: to look
+    with, if there is one already."""
     store = Store(settings.store)
-    fleet = fleet_of(store)
+    fleet = fleet or fleet_of(store)
+    fleet.refresh()
+    runs = {run: _Seen(store.entry(run.key), fleet) for run in plans.read(store, papers)}
+    lost = {seen.job["name"]: seen.job for seen in runs.values() if seen.state == "vanished"}
+    reasons = fleet.why(list(lost.values()))
     counts: dict[tuple[str, str, str, str], dict[str, int]] = {}
     active, troubles = {}, {}
-    for run in plans.read(store, papers):
-        entry = store.entry(run.key)
-        state = state_of(entry, fleet)
+    for run, seen in runs.items():
         cell = counts.setdefault((run.paper, run.profile, run.arm, run.stage), {})
-        cell[state] = cell.get(state, 0) + 1
-        if state in ("running", "queued"):
-            active[run.key] = row(run.label, entry)
-        elif state == "failed":
-            troubles[run.label] = (entry.read("failed") or {}).get("error", "unknown")
-        elif state == "vanished":
-            troubles[run.label] = "its job is gone without a word; run again to resume"
+        cell[seen.state] = cell.get(seen.state, 0) + 1
+        if seen.state in ("running", "queued"):
+            active[run.key] = row(run.label, seen.entry, seen.look)
+        elif trouble := seen.trouble(reasons):
+            troubles[run.label] = trouble
     return Status([Cell(*place, cell) for place, cell in counts.items()], list(active.values()),
                   troubles)
 
 
+class _Seen:
+    """A run at one moment: its job, how that looked, and the run's state."""
+
+    def __init__(self, entry: Entry, fleet: Fleet) -> None:
+        self.entry, self.fleet = entry, fleet
+        self.job: Job | None = None
+        self.look = Look("gone")
+        self.state = self._state()
+
+    def _state(self) -> str:
+        end = self.entry.end()
+        if end in ("done", "failed"):
+            return end
+        if self.entry.executing():
+            return "running"
+        self.job = self.entry.read("job")
+        if self.job is not None:
+            self.look = self.fleet.look(self.job)
+        if self.look.state in ("queued", "running"):
+            return self.look.state
+        if end is not None:
+            return end  # saved and stopped, and not waiting to go on
+        if self.job is None:
+            return "missing"
+        if self.look.state == "unknown":
+            return "unknown"
+        if self.job.get("cancelled"):
+            return "cancelled"
+        return "blocked" if self._was_dropped() else "vanished"
+
+    def _was_dropped(self) -> bool:
+        """Return whether the job was to start after others that did not end well."""
+        if not self.job["after"] or self.entry.starts.exists():
+            return False
+        inputs = (self.entry.read("request") or {}).get("ingredients", {}).get("inputs", {})
+        store = self.entry.dir.parent.parent
+        return not all(Entry(store, key).is_done for keys in inputs.values() for key in keys)
+
+    def trouble(self, reasons: dict[str, str]) -> str:
+        """Return what went wrong in one line, "" if nothing did."""
+        if self.state == "failed":
+            return (self.entry.read("failed") or {}).get("error", "unknown")
+        if self.state == "vanished":
+            how = reasons.get(self.job["name"]) or "is gone without a word"
+            return f"its job {how}; run again to resume"
+        if self.state == "blocked":
+            return "not started: a run it needs did not finish"
+        if self.state == "unknown":
+            return f"the queue cannot be read: {self.look.reason}"
+        return ""
+
+
 def state_of(entry: Entry, fleet: Fleet) -> str:
-    """Return done, failed, interrupted, running, queued, vanished, unknown (the scheduler does not
-    answer) or missing."""
-    end = entry.end()
-    if end in ("done", "failed"):
-        return end
-    if entry.executing():
-        return "running"
-    job = entry.read("job")
-    look = Look("gone") if job is None else fleet.look(job)
-    if look.state in ("queued", "running"):
-        return look.state
-    if end is not None:
-        return end  # saved and stopped, and not waiting to go on
-    if job is None:
-        return "missing"
-    return "unknown" if look.state == "unknown" else "vanished"
+    """Return done, failed, interrupted, running, queued, vanished, cancelled, blocked (it was to
+    start after runs that did not finish), unknown (the scheduler does not answer) or missing."""
+    return _Seen(entry, fleet).state
 
 
 def render(found: Status) -> str:
@@ -132,6 +177,22 @@ def _names(label: str, selector: str) -> bool:
     return label.startswith(selector) and (not rest or rest[0] in "/@- ")
 
 
+def watch(settings: Settings, papers: Iterable[str] | None, every_s: float = 2.0) -> None:
+    """Show the status at a terminal, anew every few seconds, until nothing is queued or runs."""
+    from rich.live import Live
+    from rich.text import Text
+
+    papers = list(papers) if papers is not None else None
+    fleet = fleet_of(Store(settings.store))
+    with Live(auto_refresh=False) as live:
+        while True:
+            found = status(settings, papers, fleet)
+            live.update(Text(render(found)), refresh=True)
+            if not found.active:
+                return
+            time.sleep(every_s)
+
+
 def logs(
     settings: Settings, selector: str, follow: bool = False, stream: TextIO | None = None
 ) -> None:
@@ -147,29 +208,41 @@ def logs(
                             + ", ".join(run.label for run in living))
         runs = living or runs
     for run in runs:
-        entry = store.entry(run.key)
-        stream.write(f"==> {run.label} ({entry.log})\n")
+        seen = _Seen(store.entry(run.key), fleet)
+        stream.write(f"==> {run.label} ({seen.entry.log})\n")
         if follow:
-            _follow(entry, fleet, stream)
-        elif entry.log.exists():
-            stream.write(entry.log.read_text(encoding="utf-8", errors="replace"))
-        else:
-            stream.write("not started yet\n")
+            _follow(seen.entry, fleet, stream)
+        elif seen.entry.log.exists():
+            stream.write(seen.entry.log.read_text(encoding="utf-8", errors="replace"))
+        if seen.state in ("vanished", "queued", "unknown", "cancelled", "missing", "blocked"):
+            why = f" ({seen.look.reason})" if seen.look.reason else ""
+            stream.write(f"--- {seen.state}{why}\n")
+            for path in _of_the_scheduler(store, seen.job):
+                stream.write(f"--- {path}\n{path.read_text(errors='replace')}")
+
+
+def _of_the_scheduler(store: Store, job: Job | None) -> list[Path]:
+    """Return the files with a job's own output: what was said before and after the run."""
+    if job is None:
+        return []
+    number = job.get("job_id", "*")
+    return sorted(store.job_folder(job).glob(f"{number}_*_log.out"))
 
 
 def _follow(entry: Entry, fleet: Fleet, stream: TextIO) -> None:
-    position = 0
-    while True:
-        living = state_of(entry, fleet) in ("running", "queued")
+    position, looked, living = 0, 0.0, True
+    while living:
+        if time.monotonic() - looked > _LOOK_EVERY_S or entry.end():
+            fleet.refresh()
+            living, looked = state_of(entry, fleet) in ("running", "queued"), time.monotonic()
         if entry.log.exists():
             with open(entry.log, "rb") as file:
                 file.seek(position)
                 stream.write(file.read().decode("utf-8", errors="replace"))
                 position = file.tell()
             stream.flush()
-        if not living:
-            return
-        time.sleep(_FOLLOW_EVERY_S)
+        if living:
+            time.sleep(_FOLLOW_EVERY_S)
 
 
 def cancel(settings: Settings, selector: str) -> list[str]:
@@ -189,7 +262,5 @@ def cancel(settings: Settings, selector: str) -> list[str]:
             if job and entry.end() not in ("done", "failed") and (
                     fleet.look(job).state != "gone" or entry.executing()):
                 jobs[job["name"]] = job
-        for job in jobs.values():
-            store.record({**job, "cancelled": True})
-    stop(store, fleet, list(jobs.values()))
+    mark_and_stop(store, fleet, list(jobs.values()))
     return [labels.get(key, key) for job in jobs.values() for key in job["keys"]]

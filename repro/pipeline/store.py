@@ -39,11 +39,26 @@ class Entry:
     def __init__(self, store: Path, key: str) -> None:
         self.key = key
         self.dir = store / key[:2] / key[:SHORT]
-        self.out = self.dir / "out"
-        self.checkpoints = self.dir / "ckpt"
-        self.log = self.dir / "log" / "run.log"
-        self.exec_lock = self.dir / "exec.lock"
-        self.starts = self.dir / "starts.log"
+
+    @property
+    def out(self) -> Path:
+        return self.dir / "out"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.dir / "ckpt"
+
+    @property
+    def log(self) -> Path:
+        return self.dir / "log" / "run.log"
+
+    @property
+    def exec_lock(self) -> Path:
+        return self.dir / "exec.lock"
+
+    @property
+    def starts(self) -> Path:
+        return self.dir / "starts.log"
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return request, intent, job, progress, run, done, failed or interrupted .json."""

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from repro.errors import UserError
 from repro.naming import nearest
 from repro.paper import Paper
+from repro.pipeline import plans
+from repro.pipeline.launch import fleet_of, launcher_of
 from repro.pipeline.progress import Display, choose
 from repro.pipeline.spec import RunSpec, expand_all
 from repro.pipeline.stage import drive, load_tree
@@ -45,12 +47,43 @@ def submit(
     papers = [Paper.find(slug, settings.root) for slug in request.papers]
     cells = _cells(papers, request, settings)
     if detach:
-        log = start_detached(request, settings)
+        log = start_detached(replace(request, wait=True), settings)
         display.say(f"driver started; it logs to {log}; see `repro status`")
         return 0
     specs = [spec for runs in cells.values() for spec in runs]
     return drive(specs, cells, papers, settings, Store(settings.store), display,
-                 queue_only=not request.wait).exit_code
+                 alone=settings.executor == "local", queue_only=not request.wait).exit_code
+
+
+def submit_driver(request: Request, settings: Settings) -> str:
+    """Queue a small job that does what `submit` would do and stays until everything has ended;
+    return its number. For hosts that end what runs for long."""
+    launcher = launcher_of(settings, fleet_of(Store(settings.store)))
+    if settings.executor != "slurm":
+        raise UserError("submit: --driver-job needs a cluster (--cluster FILE)")
+    _cells([Paper.find(slug, settings.root) for slug in request.papers], request, settings)
+    return launcher.submit_driver(_as_text(replace(request, wait=True), settings))
+
+
+def attach(slugs: Sequence[str], settings: Settings, display: Display | None = None) -> int:
+    """Look after the runs that were asked for last, of some papers or of all, until they have
+    ended; return the exit code. Runs whose settings were resolved anew since are left alone."""
+    display = display or choose(settings.log_level)
+    store = Store(settings.store)
+    planned = {run.key: run for run in plans.read(store, slugs or None)}
+    papers = {run.paper: Paper.find(run.paper, settings.root) for run in planned.values()}
+    suite, found = settings.suite, {}
+    for paper, profile in sorted({(run.paper, run.profile) for run in planned.values()}):
+        tree = load_tree(papers[paper], profile)
+        cells = expand_all(papers[paper], tree, profile, suite.seeds, suite.epoch)
+        found |= {spec.key: spec for specs in cells.values() for spec in specs}
+    specs = [spec for key, spec in found.items() if key in planned]
+    if left := len(planned) - len(specs):
+        display.say(f"{left} runs of other settings are left alone; see `repro status`")
+    if not specs:
+        raise UserError("nothing to attach to: `repro submit PAPER` or `dvc repro` first")
+    return drive(specs, {}, papers.values(), settings, store, display,
+                 alone=settings.executor == "local").exit_code
 
 
 def _cells(
@@ -80,20 +113,23 @@ def start_detached(request: Request, settings: Settings) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     log = settings.root / ".repro" / "drivers" / f"{stamp}-{request.papers[0]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    asked = json.dumps({"request": asdict(request), "root": str(settings.root),
-                        "flags": settings.flags()})
     with open(log, "ab") as file:
         subprocess.Popen(
-            [sys.executable, "-m", "repro.pipeline.submit", asked], cwd=settings.root,
-            stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            [sys.executable, "-m", "repro.pipeline.submit", _as_text(request, settings)],
+            cwd=settings.root, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     return log
 
 
-def main() -> int:
-    """Body of the detached driver: one JSON argument."""
-    asked = json.loads(sys.argv[1])
+def _as_text(request: Request, settings: Settings) -> str:
+    return json.dumps({"request": asdict(request), "root": str(settings.root),
+                       "flags": settings.flags()})
+
+
+def run_text(text: str) -> int:
+    """Submit what another process put into one argument; return the exit code."""
+    asked = json.loads(text)
     try:
         request = Request(**{name: tuple(value) if isinstance(value, list) else value
                              for name, value in asked["request"].items()})
@@ -104,4 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_text(sys.argv[1]))

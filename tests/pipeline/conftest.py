@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from repro.pipeline.spec import RunSpec, expand
 from repro.pipeline.stage import load_tree, run_stage
 from repro.pipeline.store import Store
 from repro.settings import Settings
+
+sys.path.append(str(Path(__file__).parent))  # where the fakes are
 
 METHOD = '''
 import json
@@ -223,7 +226,7 @@ class Suite:
         return found
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 15.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "waited too long"
@@ -268,7 +271,8 @@ def evaluated(finished_once: Path, tmp_path: Path) -> Iterator[Suite]:
 def _used(made: Suite) -> Iterator[Suite]:
     yield made
     for process in made.processes():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ class World:
     events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     living: dict[str, Process] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+    met: list[str] = field(default_factory=list)  # kinds of faults that happened
     wrong: list[str] = field(default_factory=list)
     commits: Counter[str] = field(default_factory=Counter)
     exits: dict[str, int] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from fake_slurm import FakeSlurm, Job  # noqa: E402
 from fake_world import Harm, World, driver_of  # noqa: E402
 
 from repro.pipeline.cluster import Cluster  # noqa: E402
+from repro.pipeline.snapshot import take  # noqa: E402
 from repro.pipeline.spec import RunSpec, closure  # noqa: E402
 from repro.pipeline.store import Store  # noqa: E402
 
@@ -38,7 +39,8 @@ class History:
     seconds: float
     starts: int
     drivers: int
-    faults: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # planned, in words
+    met: list[str] = field(default_factory=list)  # that happened, by kind
     log: list[str] = field(default_factory=list)
 
 
@@ -55,16 +57,26 @@ class Bench:
         self.method = self.suite.folder / "method.py"
         self.text = self.method.read_text()
 
-    def history(self, number: int | None) -> History:
-        """Return how a schedule went; None: the undisturbed one."""
+    def history(
+        self,
+        number: int | None,
+        faults: Sequence[tuple[str, float, float]] = (),
+        snapshot: bool = False,
+    ) -> History:
+        """Return how a schedule went; None: only `faults` (kind, when, lot), by default none.
+        snapshot: jobs run a copy of the code."""
         store = self.folder / f"store-{number}"
         slurm = FakeSlurm(None)
         world = World(store, self.suite.root, slurm)
-        faults: list[str] = []
+        told: list[str] = []
         try:
             users = _Users(world, self.specs, number)
+            if snapshot:
+                world.code = take(self.suite.root, users.home)
             if number is not None:
-                faults = _disturb(world, users, random.Random(number), self)
+                told = _disturb(world, users, random.Random(number), self)
+            for kind, when, lot in faults:
+                _plan(world, users, self, kind, when, lot)
             users.come(0.0)
             world.run(users.content, MOST_S)
             wrong = world.wrong + users.complaints()
@@ -73,8 +85,8 @@ class Bench:
             world.clear()
             self.method.write_text(self.text)
             shutil.rmtree(store, ignore_errors=True)
-        return History(number or 0, found, wrong, world.now, world.started, users.came, faults,
-                       world.log)
+        return History(number or 0, found, wrong, world.now, world.started, users.came, told,
+                       world.met, world.log)
 
 
 class _Users:
@@ -143,60 +155,64 @@ def _disturb(world: World, users: _Users, rng: random.Random, bench: Bench) -> l
     told.append(f"accounting {slurm.accounting}, remembers {slurm.remembers:g} s, "
                 f"queue of {slurm.most}, submit first: {users.queue_first}")
     for _ in range(rng.randint(2, 7)):
-        when = rng.uniform(0, 250)
-        kind = rng.choice(sorted(_FAULTS))
+        when, kind, lot = rng.uniform(0, 100), rng.choice(sorted(FAULTS)), rng.random()
         told.append(f"{kind} at {when:.0f}")
-        world.at(when, _FAULTS[kind](world, users, rng.random(), bench))
+        _plan(world, users, bench, kind, when, lot)
     for name in [f"driver{n}" for n in range(1, 5)]:
         if rng.random() < 0.4:
             harm = world.harms[name] = Harm(rng.choice(["kill", "kill", "full"]),
                                             rng.randint(1, 250))
             told.append(f"{name}: {harm.kind} at step {harm.at}")
-    for count in range(rng.randint(0, 4)):
-        harm = Harm(rng.choice(["kill", "kill", "full"]), rng.randint(1, 60))
-        world.job_harms[rng.randint(1, 18)] = harm
-        told.append(f"start {count}: {harm.kind} at step {harm.at}")
+    for _ in range(rng.randint(0, 4)):
+        start = rng.randint(1, 18)
+        harm = world.job_harms[start] = Harm(rng.choice(["kill", "kill", "full"]),
+                                             rng.randint(1, 60))
+        told.append(f"start {start} of a job: {harm.kind} at step {harm.at}")
     return told
 
 
-Fault = Callable[[World, _Users, float, Bench], Callable[[], None]]
+def _plan(world: World, users: _Users, bench: Bench, kind: str, when: float, lot: float) -> None:
+    """Let a fault happen as soon after a moment as there is something it can befall."""
+    def attempt() -> None:
+        if FAULTS[kind](world, users, bench, lot):
+            world.say(f"FAULT: {kind}")
+            world.met.append(kind)
+        else:
+            world.at(world.now + 3, attempt)
+
+    world.at(when, attempt)
+
+
+Fault = Callable[[World, _Users, Bench, float], bool]  # the last: which of those it may befall
 
 
 def _on_a_job(what: Callable[[FakeSlurm, Job], None], *states: str) -> Fault:
     """Return a fault that befalls one of the jobs in some states."""
-    def plan(world: World, users: _Users, lot: float, bench: Bench) -> Callable[[], None]:
-        def happen() -> None:
-            jobs = [job for job in world.slurm.jobs.values() if job.state in states]
-            if jobs:
-                job = jobs[int(lot * len(jobs))]
-                world.say(f"FAULT on {job.number}")
-                what(world.slurm, job)
-        return happen
-    return plan
+    def happen(world: World, users: _Users, bench: Bench, lot: float) -> bool:
+        jobs = [job for job in world.slurm.jobs.values() if job.state in states]
+        if jobs and world.slurm.controller:
+            what(world.slurm, jobs[int(lot * len(jobs))])
+        return bool(jobs)
+    return happen
 
 
 def _lose_node(really: bool) -> Fault:
-    def plan(world: World, users: _Users, lot: float, bench: Bench) -> Callable[[], None]:
-        nodes = list(world.slurm.nodes)
-        node = nodes[int(lot * len(nodes))]
-
-        def happen() -> None:
-            world.say(f"FAULT {node} is lost{'' if really else ' from sight'}")
-            world.slurm.lose_node(node, really)
-        return happen
-    return plan
+    def happen(world: World, users: _Users, bench: Bench, lot: float) -> bool:
+        nodes = sorted({job.node for job in world.slurm.jobs.values() if job.state == "RUNNING"})
+        if nodes and world.slurm.controller:
+            world.slurm.lose_node(nodes[int(lot * len(nodes))], really)
+        return bool(nodes)
+    return happen
 
 
-def _for_a_while(start: Callable[[World, Bench], None], end: Callable[[World, Bench], None],
-                 longest: float) -> Fault:
-    def plan(world: World, users: _Users, lot: float, bench: Bench) -> Callable[[], None]:
-        def happen() -> None:
-            world.say("FAULT begins")
-            start(world, bench)
-            world.at(world.now + lot * longest, lambda: (world.say("FAULT ends"),
-                                                         end(world, bench)))
-        return happen
-    return plan
+def _for_a_while(
+    start: Callable[[World, Bench], None], end: Callable[[World, Bench], None], longest: float
+) -> Fault:
+    def happen(world: World, users: _Users, bench: Bench, lot: float) -> bool:
+        start(world, bench)
+        world.at(world.now + lot * longest, lambda: end(world, bench))
+        return True
+    return happen
 
 
 def _switch(name: str, off: Any, on: Any) -> tuple[Callable[..., None], Callable[..., None]]:
@@ -204,12 +220,24 @@ def _switch(name: str, off: Any, on: Any) -> tuple[Callable[..., None], Callable
             lambda world, _: setattr(world.slurm, name, on))
 
 
-def _kill_driver(world: World, users: _Users, lot: float, bench: Bench) -> Callable[[], None]:
-    return lambda: [world.kill_driver(name) for name in list(world.living)
-                    if name.startswith("driver")]
+def _kill_driver(world: World, users: _Users, bench: Bench, lot: float) -> bool:
+    drivers = [name for name in world.living if name.startswith("driver")]
+    if drivers:
+        world.kill_driver(drivers[int(lot * len(drivers))])
+    return bool(drivers)
 
 
-_FAULTS: dict[str, Fault] = {
+def _second_driver(world: World, users: _Users, bench: Bench, lot: float) -> bool:
+    users.come(world.now)
+    return True
+
+
+def _lose_replies(world: World, users: _Users, bench: Bench, lot: float) -> bool:
+    world.slurm.lost_replies = 1 + int(3 * lot)
+    return True
+
+
+FAULTS: dict[str, Fault] = {
     "preemption with a signal": _on_a_job(lambda s, j: s.preempt(j, True), "RUNNING"),
     "preemption without": _on_a_job(lambda s, j: s.preempt(j, False), "RUNNING"),
     "scontrol requeue": _on_a_job(lambda s, j: s.requeue(j), "RUNNING"),
@@ -219,9 +247,9 @@ _FAULTS: dict[str, Fault] = {
     "a node loses contact": _lose_node(False),
     "slurmctld is down": _for_a_while(*_switch("controller", False, True), 120),
     "slurmdbd is down": _for_a_while(*_switch("accounting", "down", "up"), 120),
-    "sbatch gets no reply": lambda world, *_: lambda: setattr(world.slurm, "lost_replies", 1),
+    "sbatch gets no reply": _lose_replies,
     "the driver is killed": _kill_driver,
-    "a second driver": lambda world, users, *_: users._arrive,
+    "a second driver": _second_driver,
     "the code is edited": _for_a_while(
         lambda _, bench: bench.method.write_text(bench.text.replace("* 31", "* 37")),
         lambda _, bench: bench.method.write_text(bench.text), 60),

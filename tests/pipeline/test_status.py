@@ -93,7 +93,7 @@ def test_an_unknown_run_comes_with_the_nearest_name(evaluated):
 
 
 def test_a_log_is_followed_until_the_run_ends(evaluated, until):
-    evaluated.resolve(pretrain={"steps": 10, "pause": 0.1})
+    evaluated.resolve(pretrain={"steps": 20, "pause": 0.1})
     driver = evaluated.driver("pretrain")
     until(lambda: evaluated.running(evaluated.specs("pretrain")))
     with pytest.raises(UserError, match="means 2 living runs; follow one of"):
