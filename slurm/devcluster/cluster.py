@@ -20,7 +20,7 @@ from processes import Failure, find, is_free, is_running, kill, proc, try_for, w
 
 HERE = Path(__file__).resolve().parent
 NODES = ("cpu1", "cpu2", "cpu3", "cpu4", "gpu1", "gpu2")
-LONGEST = 80  # path of a state folder: sockets below it must fit into 107 bytes
+LONGEST = 70  # path of a state folder: sockets below it must fit into 107 bytes
 PORTS = 200  # of a cluster: controller, accounting, nodes, and four for each srun at work
 RANGES = range(20_000, 32_000, PORTS)  # below what Linux gives to outgoing connections
 SBIN = ":/usr/sbin:/sbin"
@@ -139,7 +139,7 @@ class Cluster:
                 self._start_slurmd(node)
             for node in NODES:
                 self._mend(node)
-            wait(30, lambda: all(self._usable(node) for node in NODES),
+            wait(60, lambda: all(self._usable(node) for node in NODES),
                   f"not all nodes came up: see {self.state}/log")
 
     def stop(self) -> None:
@@ -180,7 +180,7 @@ class Cluster:
     def node_start(self, node: str) -> None:
         _check(node)
         self._start_slurmd(node)
-        wait(15, lambda: self._mend(node) or self._usable(node), f"{node} did not come up")
+        wait(30, lambda: self._mend(node) or self._usable(node), f"{node} did not come up")
 
     def ctld_stop(self) -> None:
         self._end("slurmctld")
@@ -188,7 +188,7 @@ class Cluster:
     def ctld_start(self) -> None:
         if not self._pid("slurmctld"):
             self._daemon("slurmctld", "-f", str(self.conf))
-        wait(15, lambda: self._answers("scontrol", "ping"),
+        wait(30, lambda: self._answers("scontrol", "ping"),
               f"slurmctld does not answer: see {self.state}/log/slurmctld.log")
 
     def dbd_stop(self) -> None:
@@ -199,7 +199,7 @@ class Cluster:
             raise Failure("it was started with --no-accounting")
         if not self._pid("slurmdbd"):
             self._daemon("slurmdbd")
-        wait(30, lambda: self._answers("sacctmgr", "show", "cluster"),
+        wait(60, lambda: self._answers("sacctmgr", "show", "cluster"),
               f"slurmdbd does not answer: see {self.state}/log/slurmdbd.log")
 
     # Starting
@@ -234,7 +234,7 @@ class Cluster:
                 "--innodb-flush-method=nosync", "--innodb-lock-wait-timeout=900",
                 "--performance-schema=OFF", "--sync-frm=OFF", wait=False,
             )
-        wait(30, lambda: self._answers("mariadb", "--no-defaults", "-e", "select 1"),
+        wait(60, lambda: self._answers("mariadb", "--no-defaults", "-e", "select 1"),
               f"mariadbd does not answer: see {log}/mariadbd.log")
 
     def _add_accounts(self) -> None:

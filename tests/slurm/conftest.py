@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ class Devcluster:
                               capture_output=True, check=True, stdin=subprocess.DEVNULL)
         return done.stdout.split("\n")[:-1]
 
+    def jobs(self) -> list[str]:
+        """Return the jobs (or array tasks) in the queue, those that end included."""
+        return self.ask("squeue", "--noheader", "--array", "--format=%i")
+
     def nodes_in_use(self) -> list[str]:
         """Return the node of every running job (or array task), sorted."""
         return sorted(self.ask("squeue", "--noheader", "--states=R", "--format=%N"))
@@ -59,13 +63,21 @@ class Devcluster:
         """Return the ids of all sbatch calls the controller remembers (five minutes and more)."""
         return set(self.ask("squeue", "--noheader", "--states=all", "--format=%F"))
 
+    def hold(self) -> None:
+        """Let jobs be queued, but none start, in partition cpu."""
+        self.ask("scontrol", "update", "partitionname=cpu", "state=down")
+
+    def release(self) -> None:
+        self.ask("scontrol", "update", "partitionname=cpu", "state=up")
+
     def clear(self) -> None:
         """End all jobs and mend what a drill broke."""
         if self.broken:
             self.must("start")
             self.broken = False
+        self.release()
         self.ask("scancel", f"--user={os.getuid()}", "--quiet")
-        wait_for(lambda: not self.ask("squeue", "--noheader"))
+        wait_for(lambda: not self.jobs())
 
 
 def installed() -> None:
@@ -79,9 +91,7 @@ def installed() -> None:
 
 def started(*flags: str) -> Iterator[Devcluster]:
     installed()
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=memory if os.access(memory, os.W_OK)
-                                   else None))
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path: sockets lie below it
     cluster = Devcluster(folder / "state")
     try:
         cluster.must("start", *flags)
@@ -96,6 +106,11 @@ def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
     while not what():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def require_slurm() -> Callable[[], None]:
+    return installed
 
 
 @pytest.fixture
@@ -121,57 +136,83 @@ def cluster(full_cluster: Devcluster) -> Iterator[Devcluster]:
     full_cluster.clear()
 
 
-class Workspace(Suite):
-    """The toy's workspace, with a profile of the cluster; drivers are processes of their own."""
+class Driver(subprocess.Popen[str]):
+    """A `repro` command at work. said: what it printed, once it was waited for."""
 
-    def __init__(self, root: Path, cluster: Devcluster, **profile: Any) -> None:
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end; return (exit code, what was said)."""
+        self.said, _ = self.communicate(timeout=300)
+        return self.returncode, self.said
+
+
+class Workspace(Suite):
+    """The toy's workspace, with a profile of the cluster. Its data are made; its pre-training takes
+    three seconds of counting and saves every step; the right result is computed here."""
+
+    def __init__(self, root: Path, cluster: Devcluster) -> None:
         super().__init__(root)
         self.cluster = cluster
-        self.profile(**profile)
+        self.profile()
+        self.seeds([0])
+        self.lasts(steps=30)
+        assert self.run("data")[0] == 0
+
+    def lasts(self, steps: int, **settings: Any) -> None:
+        self.steps = steps
+        self.resolve(pretrain={"steps": steps, "pause": 0.1, **settings})
 
     def profile(self, **changes: Any) -> None:
         """Write the cluster profile: the one for devcluster, with changes."""
         yaml.dump(yaml.load(PROFILE) | {"poll_s": 0.3} | changes, self.root / "cluster.yaml")
 
-    def repro(self, *words: str) -> subprocess.Popen[str]:
+    def repro(self, *words: str) -> Driver:
         """Start `repro WORDS` in the workspace."""
-        return subprocess.Popen(
+        return Driver(
             [sys.executable, "-c", "from repro.cli import main; main()", *words], cwd=self.root,
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             env=os.environ | {"REPRO_EXECUTOR": "slurm", "SLURM_CONF": str(self.cluster.conf),
                               "REPRO_CLUSTER": str(self.root / "cluster.yaml")},
         )
 
-    def pretrain(self) -> subprocess.Popen[str]:
+    def pretrain(self) -> Driver:
         """Start what DVC would: the pre-training of arm `plain`."""
         return self.repro("run", "pretrain", "--paper", "toy", "--arm", "plain")
+
+    @property
+    def spec(self) -> Any:
+        """The pre-training of seed 0."""
+        return self.specs("pretrain")[0]
+
+    def has_saved(self, step: int) -> bool:
+        """Return whether the pre-training of seed 0 runs and has saved this step."""
+        return self.running([self.spec], least_step=step)
+
+    def first_steps(self) -> list[int]:
+        """Return the step at which each start of the pre-training of seed 0 began."""
+        lines = self.store.entry(self.spec.key).log.read_text().splitlines()
+        return [int(line.split()[-1]) for line in lines if line.startswith("from step")]
 
     def models(self) -> dict[str, str]:
         return {name: text for name, text in self.out("pretrain").items() if "model" in name}
 
-    def steps_from(self, spec: Any) -> list[int]:
-        """Return the steps at which the starts of a run began."""
-        lines = self.store.entry(spec.key).log.read_text().splitlines()
-        return [int(line.split()[-1]) for line in lines if line.startswith("from step")]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Callable[..., Workspace]:
-    """Make the toy's workspace for a cluster: workspace(cluster, **changes of its profile)."""
-    return lambda cluster, **profile: Workspace(tmp_path / "suite", cluster, **profile)
-
-
-@pytest.fixture
-def expected() -> Callable[[list[int], int], dict[str, str]]:
-    """Compute the models of the toy's pre-training: expected(seeds, steps)."""
-
-    def models(seeds: list[int], steps: int) -> dict[str, str]:
+    def expected(self, seeds: Sequence[int] = (0,)) -> dict[str, str]:
+        """Return what `models` must be."""
         found = {}
         for seed in seeds:
             total = seed
-            for _ in range(steps):
+            for _ in range(self.steps):
                 total = (total * 31 + 1 + sum(range(3))) % 1_000_003
             found[f"seed{seed}/encoder/model.json"] = f'{{"total": {total}}}'
         return found
 
-    return models
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Callable[[Devcluster], Workspace]:
+    """Make the toy's workspace for a cluster."""
+    return lambda cluster: Workspace(tmp_path / "suite", cluster)
+
+
+@pytest.fixture
+def slow(cluster: Devcluster, workspace: Callable[[Devcluster], Workspace]) -> Workspace:
+    """The toy's workspace for the healthy cluster."""
+    return workspace(cluster)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import psutil
 import pytest
@@ -88,3 +89,15 @@ def test_job_ids_of_a_new_cluster_are_not_those_of_another(cluster, bare_cluster
     first = [json.loads((one.state / "settings.json").read_text())["first_job_id"]
              for one in (cluster, bare_cluster)]
     assert first[0] != first[1]
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [
+    ("", pytest.skip.Exception), ("true", pytest.fail.Exception),
+])
+def test_without_slurm_tests_say_how_to_get_it_and_fail_in_ci(
+    monkeypatch, require_slurm, ci, outcome
+):
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(outcome, match="devcluster install"):
+        require_slurm()

@@ -1,0 +1,134 @@
+"""The papers themselves: a run on Slurm, in one task or in four on two nodes, has the bytes of a
+run on this machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from repro import yaml
+from repro.paper import Paper
+from repro.pipeline import drill
+from repro.pipeline.spec import closure, expand_all
+from repro.pipeline.stage import load_tree
+from repro.pipeline.store import Store
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = str(ROOT / "slurm" / "clusters" / "devcluster.yaml")
+ARMS = {"electra": "electra", "tiny_lm": "scratch_shallow"}
+STEPS = 50
+SETTINGS = {"steps": STEPS, "batch_size": 2, "accumulation": 4, "log_every": 1}
+
+
+class Papers:
+    """A workspace with both papers and a store for each way of running them. tiny_lm pre-trains in
+    updates of four batches, which up to four tasks can share."""
+
+    def __init__(self, root):
+        self.root = root
+        for slug in ARMS:
+            shutil.copytree(ROOT / "papers" / slug, root / "papers" / slug,
+                            ignore=shutil.ignore_patterns("out"))
+        yaml.dump({"suite": {"profiles": ["smoke"], "seeds": [0]}}, root / "params.yaml")
+        changed = {f"pretraining.pretrain.{name}": value for name, value in SETTINGS.items()}
+        lines = (ROOT / "papers" / "smoke.gin").read_text().splitlines()
+        kept = [line for line in lines if line.partition(" =")[0] not in changed]
+        text = "\n".join([*kept, *(f"{name} = {value}" for name, value in changed.items())])
+        (root / "papers" / "smoke.gin").write_text(f"{text}\n")
+        self.in_tasks(1)
+        self.finish(self.repro("local", "resolve", "tiny_lm", "--profile", "smoke"))
+
+    def in_tasks(self, tasks, nodes=1):
+        """Say in how many tasks tiny_lm pre-trains."""
+        path = self.root / "papers" / "tiny_lm" / "paper.yaml"
+        card = yaml.load(path)
+        card["resources"]["smoke"] = {"pretrain": {"minutes": 5, "tasks": tasks, "nodes": nodes}}
+        yaml.dump(card, path)
+
+    def repro(self, store, *words):
+        return subprocess.Popen(
+            [sys.executable, "-c", "from repro.cli import main; main()", *words], cwd=self.root,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env=os.environ | {"REPRO_STORE": str(self.root / store)},
+        )
+
+    def submit(self, store, *where):
+        """Make all runs of one arm of each paper, by two drivers at once."""
+        drivers = [self.repro(store, "submit", slug, "--arm", arm, "--wait", *where)
+                   for slug, arm in ARMS.items()]
+        for driver in drivers:
+            self.finish(driver)
+
+    def pretrain(self, store, *where):
+        return self.repro(store, "run", "pretrain", "--paper", "tiny_lm", "--profile", "smoke",
+                          "--arm", ARMS["tiny_lm"], *where)
+
+    def finish(self, driver):
+        said, _ = driver.communicate(timeout=600)
+        assert driver.returncode == 0, said
+
+    def specs(self, slug, stage=None):
+        paper = Paper.find(slug, self.root)
+        cells = expand_all(paper, load_tree(paper, "smoke"), "smoke", [0])
+        return [spec for (name, arm), specs in cells.items() for spec in specs
+                if arm == ARMS[slug] and stage in (None, name)]
+
+    def entry(self, store, spec):
+        return Store(self.root / store).entry(spec.key)
+
+    def digests(self, store, spec):
+        """Return file -> sha256 of a finished run."""
+        return {name: facts["sha256"]
+                for name, facts in self.entry(store, spec).read("done")["files"].items()}
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory):
+    """Both papers, their runs made on this machine."""
+    made = Papers(tmp_path_factory.mktemp("papers"))
+    made.submit("local", "--local")
+    return made
+
+
+@pytest.fixture
+def on_slurm(papers, cluster, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    yield papers
+    papers.in_tasks(1)
+
+
+def test_runs_on_slurm_have_the_bytes_of_local_ones(on_slurm, cluster):
+    on_slurm.in_tasks(4, nodes=2)
+    on_slurm.submit("slurm", "--cluster", CLUSTER)
+    specs = closure([spec for slug in ARMS for spec in on_slurm.specs(slug)])
+    assert len(specs) == 8  # data, pretrain, finetune, eval
+    for spec, *_ in specs.values():
+        assert on_slurm.digests("slurm", spec) == on_slurm.digests("local", spec), spec.label
+    rows = cluster.ask("sacct", "--allocations", "--noheader", "--parsable2",
+                       "--format=JobName,NNodes,NCPUS")
+    (row,) = [row for row in rows if row.startswith("tiny_lm.pretrain")]
+    assert row.split("|")[1:] == ["2", "4"]
+    (spec,) = on_slurm.specs("tiny_lm", "pretrain")
+    history = on_slurm.entry("slurm", spec).out / "history.jsonl"
+    assert len(history.read_text().splitlines()) == STEPS
+
+
+def test_a_checkpoint_of_four_tasks_goes_on_in_two_and_in_one(on_slurm):
+    (spec,) = on_slurm.specs("tiny_lm", "pretrain")
+    shutil.copytree(on_slurm.root / "local", on_slurm.root / "moved", copy_function=os.link)
+    entry = on_slurm.entry("moved", spec)
+    shutil.rmtree(entry.dir)
+    for tasks, share in ((4, 0.3), (2, 0.7)):
+        on_slurm.in_tasks(tasks, nodes=2)
+        drill.plan(entry, share, "SIGTERM")
+        driver = on_slurm.pretrain("moved", "--cluster", CLUSTER)
+        said, _ = driver.communicate(timeout=600)
+        assert driver.returncode == 75, said
+        assert entry.read("interrupted")["step"] == share * STEPS
+    on_slurm.in_tasks(1)
+    on_slurm.finish(on_slurm.pretrain("moved"))
+    assert on_slurm.digests("moved", spec) == on_slurm.digests("local", spec)
+    assert entry.read("run")["starts"] == 3
