@@ -1,6 +1,6 @@
 """Random histories of a small DAG on a cluster where everything fails, compared byte by byte.
 
-    python bench/faults.py [--schedules 200] [--out bench/results/faults.json]
+    python bench/faults.py [--schedules 200] [--workers 1] [--out bench/results/faults.json]
 
 Each schedule is a number: preemptions, lost nodes, killed drivers, a silent controller and the rest
 (tests/pipeline/fault_schedules.py) befall real processes on real files in simulated time. At the
@@ -15,6 +15,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -29,29 +32,38 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def run(schedules: int, folder: Path) -> dict[str, object]:
+def histories(numbers: Sequence[int | None]) -> list[History]:
+    """Return how schedules went, without their logs; in a process and folder of their own."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        bench = Bench(Path(folder))
+        return [replace(bench.history(number), log=[]) for number in numbers]
+
+
+def run(schedules: int, workers: int) -> dict[str, object]:
     """Return what came of all schedules."""
     wall, cpu = time.perf_counter(), cpu_seconds()
-    bench = Bench(folder)
-    undisturbed = bench.history(None)
-    histories: list[History] = []
-    for number in range(schedules):
-        history = bench.history(number)
-        histories.append(history)
+    parts = [[None, *range(first, schedules, workers)] for first in range(workers)]
+    with ProcessPoolExecutor(workers) as pool:
+        found = [part for part in pool.map(histories, parts)]
+    undisturbed = found[0][0]
+    met = [history for part in found for history in part[1:]]
+    for history in sorted(met, key=lambda one: one.number):
         if history.wrong or history.bytes != undisturbed.bytes:
-            print(f"schedule {number}: {history.wrong or 'other bytes'}", flush=True)
+            print(f"schedule {history.number}: {history.wrong or 'other bytes'}", flush=True)
     return {
         "schedules": schedules,
         "runs_each": len(undisturbed.bytes),
-        "identical": sum(one.bytes == undisturbed.bytes for one in histories),
-        "lost": sum("lost" in one.bytes.values() for one in histories),
-        "promises_broken": sum(bool(one.wrong) for one in histories),
-        "faults": dict(sorted(Counter(kind for one in histories for kind in one.met).items())),
+        "identical": sum(one.bytes == undisturbed.bytes for one in met),
+        "lost": sum("lost" in one.bytes.values() for one in met),
+        "promises_broken": sum(bool(one.wrong) for one in met),
+        "faults": dict(sorted(Counter(kind for one in met for kind in one.met).items())),
         "killed_or_full_at_a_step": sum(": kill at" in line or ": full at" in line
-                                        for one in histories for line in one.faults),
-        "processes": sum(one.starts for one in histories),
-        "drivers": sum(one.drivers for one in histories),
-        "simulated_hours": round(sum(one.seconds for one in histories) / 3600, 1),
+                                        for one in met for line in one.faults),
+        "processes": sum(one.starts for one in met),
+        "drivers": sum(one.drivers for one in met),
+        "simulated_hours": round(sum(one.seconds for one in met) / 3600, 1),
+        "workers": workers,
         "seconds": round(time.perf_counter() - wall, 1),
         "cpu_seconds": round(cpu_seconds() - cpu, 1),
         "load": round(os.getloadavg()[0], 1),
@@ -61,11 +73,10 @@ def run(schedules: int, folder: Path) -> dict[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--schedules", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "faults.json")
     asked = parser.parse_args()
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        found = run(asked.schedules, Path(folder))
+    found = run(asked.schedules, asked.workers)
     asked.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
     return int(found["identical"] != asked.schedules or bool(found["promises_broken"]))

@@ -75,9 +75,8 @@ def _resolve(paper: Any, profile: str) -> Any:
 
     paper.check_profile(profile)
     found = settings.load(paper.root)
-    return resolve_paper(
-        paper, profile, numerics=found.suite.numerics, overrides=found.overrides(paper.slug)
-    )
+    return resolve_paper(paper, profile, numerics=found.suite.numerics,
+                         overrides=found.overrides(paper.slug))
 
 
 @main.command()
@@ -89,6 +88,21 @@ def resolve(paper: str | None, profile: str) -> None:
 
     found = _paper(paper)
     _resolve(found, profile).write(path_of(found.root, found.slug, profile))
+
+
+@main.command()
+@click.argument("paper", required=False)
+@click.option("--profile", default="paper", show_default=True, help="paper|gpu|mini|smoke")
+@CLUSTER
+@JSON
+def check(paper: str | None, profile: str, cluster: str | None, as_json: bool) -> None:
+    """Build every model without data or GPU: sizes, tokens, memory, Slurm requests."""
+    from repro.check import dry_run, table
+
+    found = _paper(paper)
+    report = dry_run.check(found, profile, _resolve(found, profile).tree, cluster)
+    _print(report, as_json, table.render)
+    sys.exit(not report["right"])
 
 
 @main.command()
@@ -261,13 +275,14 @@ def gc(dry_run: bool, as_json: bool) -> None:
 
 
 @main.command()
+@CLUSTER
 @JSON
-def doctor(as_json: bool) -> None:
-    """Look at everything a run depends on."""
+def doctor(cluster: str | None, as_json: bool) -> None:
+    """Look at everything a run depends on; on a cluster also with a small job."""
     from repro import settings
     from repro.pipeline import doctor as looking
 
-    findings = looking.doctor(settings.load())
+    findings = looking.doctor(settings.load(**_on(cluster)))
     click.echo(json.dumps(looking.as_json(findings), indent=2) if as_json
                else looking.render(findings))
     sys.exit(any(finding.level == "error" for finding in findings))
@@ -371,12 +386,10 @@ def board(profile: str) -> None:
 def report(out: Path | None, as_json: bool) -> None:
     """Write the static site: the suite's board and a page per paper."""
     from repro.paper import find_root
-    from repro.report.site.build import build
+    from repro.report.site.build import build, summary
 
     target = out or find_root() / "site"
-    pages = build(find_root(), target)
-    _print(pages, as_json, lambda found: f"{target / 'index.html'}: {len(found)} files, "
-                                         f"{sum(found.values()) / 1000:.0f} kB")
+    _print(build(find_root(), target), as_json, lambda pages: summary(target, pages))
 
 
 @main.command()

@@ -157,6 +157,16 @@ def _assets(settings: Settings) -> Iterator[Finding]:
                   "" if there else "get them with `repro data fetch`")
 
 
+def _nodes(settings: Settings) -> Iterator[Finding]:
+    if settings.executor != "slurm":
+        return
+    from repro.pipeline.nodes import look_around
+
+    found: list[Finding] = []
+    look_around(settings, lambda *facts: found.append(Finding(*facts)))
+    yield from found
+
+
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _cores, _torch, _yaml, check_store, _dvc, _assets,
+    _python, _cores, _torch, _yaml, check_store, _dvc, _assets, _nodes,
 )

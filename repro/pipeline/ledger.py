@@ -4,6 +4,7 @@ States: done, failed, vanished, interrupted, blocked (a run it needs did not fin
 active: a living job carries it; waiting: it must be started.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from repro.pipeline.store import CorruptedEntry, Store
 
 OVER = ("done", "failed", "vanished", "interrupted", "blocked")
 BAD = {"failed", "vanished", "interrupted", "blocked"}
+_MEMORY = re.compile(r"OUT_OF_MEMORY|oom.kill|memory limit", re.IGNORECASE)
 UNREADY = "Unready"  # kind of a failure: an input was not there, which says nothing of the run
 _ABSENT_TICKS = 2  # looks after the first at which a job is gone: its last words take a moment
 
@@ -131,6 +133,9 @@ class Ledger:
         for key in [key for key, state in self.states.items() if state == "active"]:
             entry, job = self.store.entry(key), self.jobs[key]
             look = self.fleet.look(job)
+            if look.state == "queued":
+                self._absent.pop(key, None)
+                continue
             executing = look.state != "gone" or entry.executing()
             end = entry.end()  # read after both: a job writes its end before it goes
             if end == "done" or (end == "failed" and not self._unready(key)):
@@ -159,7 +164,7 @@ class Ledger:
             return self._again(key)
         if reason.startswith("CANCELLED"):
             return self.close(key, "interrupted", "its job was cancelled from outside")
-        if reason.startswith("OUT_OF_MEMORY"):
+        if _MEMORY.search(reason):
             need = f"resources.{spec.profile}.{spec.stage}.memory_gb of papers/{spec.paper}"
             return self.close(key, "vanished", f"out of memory: raise {need}/paper.yaml "
                                                f"(now {spec.resources.memory_gb:g})")

@@ -49,9 +49,10 @@ class View:
 
 def row(label: str, entry: Entry, look: Look) -> Row:
     """Return what an active run last reported. look: at its job."""
+    if look.state == "queued":
+        return Row(label, f"queued ({look.reason})" if look.reason else "queued")
     if not entry.executing():
-        why = f" ({look.reason})" if look.reason not in ("", "None") else ""
-        return Row(label, f"queued{why}" if look.state == "queued" else "starting")
+        return Row(label, "starting")
     report: dict[str, Any] = {}
     with suppress(UserError):
         report = entry.read("progress") or {}
@@ -88,7 +89,8 @@ class Estimate:
     def left(self, view: View) -> float:
         active = sum(self.seconds(spec) if r.left_s is None else r.left_s
                      for r, spec in zip(view.rows, view.active, strict=True))
-        return (active + sum(map(self.seconds, view.waiting))) / view.workers
+        side_by_side = max(1, min(view.workers, len(view.active) + len(view.waiting)))
+        return (active + sum(map(self.seconds, view.waiting))) / side_by_side
 
 
 def _kind(spec: RunSpec) -> tuple[str, str, str]:
@@ -136,8 +138,9 @@ class Lines(Display):
     def begin(self, view: View) -> None:
         self.next = time.monotonic() + self.every_s
         if view.over < view.total:
-            self.say(f"{view.total} runs: {view.over} done, {view.total - view.over} to do, "
-                     f"{view.workers} side by side")
+            todo = view.total - view.over
+            self.say(f"{view.total} runs: {view.over} done, {todo} to do, "
+                     f"{min(view.workers, todo)} side by side")
 
     def update(self, view: View) -> None:
         if time.monotonic() < self.next:

@@ -6,6 +6,7 @@ A controller that does not answer says nothing about jobs: they are `unknown`, n
 """
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ _ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAI
           "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
 # Left over from a job we may be in; they would bend what we submit.
 _OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_", "PMI_", "PMIX_")
+_OURS = re.compile(r"\.[0-9a-f]{16}$")  # the end of every name we give
+_TAIL = 1 << 14  # bytes of a job's output in which its last error is looked for
 _PER_CALL = 500  # job ids in one command line
 
 
@@ -53,7 +56,8 @@ def command(*argv: str) -> Reply:
            if name == "SLURM_CONF" or not name.startswith(_OF_A_JOB)}
     try:
         done = subprocess.run(argv, capture_output=True, text=True, errors="replace", env=env,
-                              timeout=_ANSWER_S, check=False, stdin=subprocess.DEVNULL)
+                              timeout=_ANSWER_S, check=False, stdin=subprocess.DEVNULL,
+                              start_new_session=True)  # Ctrl-C is not for a half-sent sbatch
     except FileNotFoundError:
         return Reply(127, "", f"{argv[0]}: not installed on this host")
     except subprocess.TimeoutExpired:
@@ -72,15 +76,13 @@ class Row:
 
     def look(self) -> Look:
         if self.state in _ENDED:
-            return Look("gone", self._said(self.state))
+            more = "" if self.reason in ("", "Dependency") else f" ({self.reason})"
+            return Look("gone", f"{self.state}{more}")
         if self.state == "COMPLETING":
             return Look("ending", self.reason)
         if self.state in _WAITING:
             return Look("queued", self.reason)
         return Look("running", self.node)
-
-    def _said(self, state: str) -> str:
-        return state if self.reason in ("", "None", "Dependency") else f"{state} ({self.reason})"
 
 
 class Queue:
@@ -89,8 +91,8 @@ class Queue:
     ticks = 0
     grace_s = 120.0  # the site's KillWait ends it before
 
-    def __init__(self, store: Store, run: Commands = command) -> None:
-        self.store, self.run, self.poll_s = store, run, _POLL_S
+    def __init__(self, store: Store, run: Commands | None = None) -> None:
+        self.store, self.run, self.poll_s = store, run or command, _POLL_S
         self.rows: dict[str, Row] = {}
         self.numbers: dict[tuple[str, str], str] = {}  # name and array index -> job number
         self.trouble = ""  # why the last question was not answered
@@ -131,7 +133,19 @@ class Queue:
                 state = state.partition(" ")[0]  # CANCELLED by 1000
                 if state in _ENDED:
                     said[number] = state if code in ("0:0", "") else f"{state} ({code})"
-        return [self.look(job).reason or said.get(job["job_id"], "") for job in jobs]
+        found = [self.look(job).reason or said.get(job["job_id"], "") for job in jobs]
+        return [f"{reason}: {last}" if (last := self._last_error(job)) else reason
+                for job, reason in zip(jobs, found, strict=True)]
+
+    def _last_error(self, job: Job) -> str:
+        """Return the last complaint of Slurm in a job's own output (memory, node, ...)."""
+        lines: list[str] = []
+        for path in sorted(self.store.job_folder(job).glob(f"{job['job_id']}_*_log.out")):
+            with open(path, "rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL))
+                lines += file.read().decode("utf-8", errors="replace").splitlines()
+        said = [line for line in lines if line.startswith(("slurmstepd: error: ", "srun: error: "))]
+        return said[-1].partition("error: ")[2] if said else ""
 
     def find(self, intent: Job) -> Job | None:
         number = self.numbers.get((intent["title"], str(intent["index"])))
@@ -155,12 +169,13 @@ class Queue:
         """Take a job that was just accepted into the picture, until the next refresh."""
         self.rows[job["job_id"]] = Row("PENDING", "", "", job["title"])
 
-    def waiting_or_running(self) -> int:
-        """Return how many jobs of the users looked at are in the queue."""
-        return sum(row.look().state != "gone" for row in self.rows.values())
+    def ours(self) -> int:
+        """Return how many jobs of this suite are in the queue."""
+        return sum(row.state not in _ENDED and bool(_OURS.search(row.name))
+                   for row in self.rows.values())
 
 
 def _rows(text: str) -> Iterable[tuple[str, Row]]:
     for line in text.splitlines():
         number, state, reason, node, name = line.split("|", 4)
-        yield number, Row(state, reason, node, name)
+        yield number, Row(state, "" if reason == "None" else reason, node, name)

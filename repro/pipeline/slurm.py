@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -20,12 +20,11 @@ from repro.pipeline.cluster import Cluster
 from repro.pipeline.environment import variables
 from repro.pipeline.jobs import Busy, Job, Pack, title
 from repro.pipeline.queue import Commands, Queue
-from repro.pipeline.slurm_job import drive_job, run_job
+from repro.pipeline.slurm_job import run_job
 from repro.pipeline.store import Store
 from repro.schema import Resources
 
 _TITLE = 120
-_DRIVER = Resources(minutes=60, memory_gb=1.0)
 _LARGEST_ARRAY = 500  # sites allow 1,001 tasks by default
 # What sbatch says when it may take the same job later; anything else is a refusal.
 _LATER = re.compile(
@@ -95,7 +94,7 @@ class SlurmLauncher:
         return most
 
     def choose(self, packs: Sequence[Pack]) -> list[Pack]:
-        free = self.cluster.max_jobs - self.queue.waiting_or_running()
+        free = self.cluster.max_jobs - self.queue.ours()
         return list(packs[: max(0, free)])
 
     def submit(self, packs: Sequence[Pack]) -> list[Job]:
@@ -121,16 +120,20 @@ class SlurmLauncher:
             self.queue.expect(job)
         return jobs
 
-    def submit_driver(self, asked: str) -> str:
-        """Queue a job that drives others (`slurm_job.drive_job`); return its number. It comes back
-        through the queue each time its hour is over."""
-        name = f"repro-driver.{uuid.uuid4().hex[:16]}"
-        pack = Pack(name, (), ("repro/driver@",), None, _DRIVER, "")
+    def submit_single(
+        self, what: str, need: Resources, body: Callable[..., object], *args: object
+    ) -> Job:
+        """Start a job that carries no run: body(*args), a function of a module. Return its record.
+        Raises Busy, UserError."""
+        name = f"repro-{what}.{uuid.uuid4().hex[:16]}"
+        pack = Pack(name, (), (what,), None, need, str(Path(__file__).parents[2]))
         executor = self._executor(name, pack, self._parameters(Array({0: pack}, "")))
-        number = self._sbatch(executor, {0: DelayedSubmission(drive_job, asked)})[0]
-        self.store.record({**pack.intent(self.name, name), "title": name, "index": 0,
-                           "user": os.getuid(), "job_id": number})
-        return number
+        number = self._sbatch(executor, {0: DelayedSubmission(body, *args)})[0]
+        job = {**pack.intent(self.name, name), "title": name, "index": 0, "user": os.getuid(),
+               "job_id": number}
+        self.store.record(job)
+        self.queue.expect(job)
+        return job
 
     def _executor(self, name: str, pack: Pack, parameters: dict[str, Any]) -> ArrayExecutor:
         """Return an executor with a folder of its own. The settings of a job come after the site's
@@ -183,7 +186,11 @@ class SlurmLauncher:
 
 
 def options(site: Cluster, need: Resources, runs: int) -> dict[str, str | None]:
-    """Return sbatch's options for a job of some runs one after the other; None: a flag."""
+    """Return sbatch's options for a job of some runs one after the other; None: a flag. Raises
+    UserError for what the site's profile rules out."""
+    if need.tasks > 1 and not site.use_srun:
+        raise UserError(f"{site.name}: use_srun: false allows one task a job, asked for "
+                        f"{need.tasks}")
     minutes = ceil(runs * need.minutes * site.time_factor)
     partition = site.gpu_partition if need.gpus and site.gpu_partition else site.partition
     named = {"partition": partition, "account": site.account, "qos": site.qos,

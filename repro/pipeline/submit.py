@@ -22,7 +22,10 @@ from repro.pipeline.progress import Display, choose
 from repro.pipeline.spec import RunSpec, expand_all
 from repro.pipeline.stage import drive, load_tree
 from repro.pipeline.store import Store
+from repro.schema import Resources
 from repro.settings import Settings, load
+
+_DRIVER = Resources(minutes=60, memory_gb=1.0)  # and then again through the queue
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,10 @@ def submit_driver(request: Request, settings: Settings) -> str:
     if settings.executor != "slurm":
         raise UserError("submit: --driver-job needs a cluster (--cluster FILE)")
     _cells([Paper.find(slug, settings.root) for slug in request.papers], request, settings)
-    return launcher.submit_driver(_as_text(replace(request, wait=True), settings))
+    from repro.pipeline.slurm_job import drive_job
+
+    asked = _as_text(replace(request, wait=True), settings)
+    return launcher.submit_single("driver", _DRIVER, drive_job, asked)["job_id"]
 
 
 def attach(slugs: Sequence[str], settings: Settings, display: Display | None = None) -> int:

@@ -108,6 +108,15 @@ def test_accounting_tells_how_forgotten_jobs_ended(make):
     assert [argv[0] for argv in queue.run.asked] == ["squeue", "sacct"]
 
 
+def test_what_slurm_complained_about_in_the_jobs_output_is_part_of_the_reason(make, tmp_path):
+    folder = tmp_path / "jobs" / "t"
+    folder.mkdir(parents=True)
+    (folder / "7_0_0_log.out").write_text(
+        "x" * 20_000 + "\nstep 3\nslurmstepd: error: Step 7.0 exceeded memory limit (9 > 8)\nbye\n")
+    assert make(squeue="7_0|FAILED|NonZeroExitCode||t\n").why([job()]) == [
+        "FAILED (NonZeroExitCode): Step 7.0 exceeded memory limit (9 > 8)"]
+
+
 def test_without_accounting_the_queue_still_tells(make):
     queue = make(squeue="7_0|NODE_FAIL|None||t\n", sacct=Reply(1, "", "accounting is disabled"))
     assert queue.why([job(), job("8_0")]) == ["NODE_FAIL", ""]

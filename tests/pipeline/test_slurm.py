@@ -1,48 +1,19 @@
 """What is submitted, and when: the launcher and the driver on a fake Slurm where nothing runs."""
 
-import io
 import re
 import shlex
 import subprocess
 
 import pytest
-from fake_slurm import DOWN, FakeSlurm
+from fake_site import Site, finish, option
+from fake_slurm import DOWN
 
 from repro.errors import UserError
 from repro.pipeline import feed
-from repro.pipeline.cluster import Cluster
-from repro.pipeline.ensure import ensure
 from repro.pipeline.jobs import Busy, Pack, title
-from repro.pipeline.launch import Fleet
-from repro.pipeline.local import LocalJobs
-from repro.pipeline.progress import Lines
-from repro.pipeline.queue import Queue, Reply
-from repro.pipeline.slurm import SlurmLauncher, arrays
+from repro.pipeline.queue import Reply
+from repro.pipeline.slurm import arrays
 from repro.schema import Resources
-
-SITE = {"name": "site", "partition": "cpu", "poll_s": 0.01}
-
-
-class Site:
-    """A fake cluster and the suite's side of it."""
-
-    def __init__(self, suite, **keys):
-        self.suite, self.slurm = suite, FakeSlurm()
-        self.queue = Queue(suite.store, self.slurm)
-        self.fleet = Fleet({"slurm": lambda: self.queue, "local": lambda: LocalJobs(suite.store)})
-        self.launcher = SlurmLauncher(self.queue, Cluster(**SITE | keys), suite.root / "assets")
-
-    def submit(self, specs, **options):
-        """Queue runs as `repro submit` does; return (outcome, what was said)."""
-        said = io.StringIO()
-        outcome = ensure(specs, store=self.suite.store, fleet=self.fleet, launcher=self.launcher,
-                         root=self.suite.root, display=Lines(said), queue_only=True, **options)
-        return outcome, said.getvalue()
-
-    def scripts(self):
-        """Return the text of every submission, in order."""
-        folders = dict.fromkeys(job.folder for job in self.slurm.submitted)
-        return [(folder / "submission.sh").read_text() for folder in folders]
 
 
 @pytest.fixture
@@ -52,11 +23,6 @@ def site(suite):
 
 def whole(suite, *arms):
     return [spec for arm in arms for spec in suite.specs("eval", arm)]
-
-
-def option(script, name):
-    found = re.search(rf"^#SBATCH --{name}=(.*)$", script, re.M)
-    return found and found[1].strip("'")
 
 
 def test_a_paper_is_one_array_a_stage_each_task_behind_its_own_input(suite, site):
@@ -192,16 +158,6 @@ def test_no_more_jobs_than_agreed_are_in_the_queue(suite):
     assert outcome.exit_code == 0
     assert max(seen) == 3
     assert len(site.slurm.submitted) == 5
-
-
-def finish(suite, job):
-    """Leave what a run of the job would have left."""
-    for key in job.keys:
-        entry = suite.store.entry(key)
-        scratch = entry.dir / "out.tmp"
-        scratch.mkdir()
-        (scratch / "x.json").write_text("1")
-        entry.finish(scratch, {"label": "x", "seconds": 1.0})
 
 
 def test_a_refusal_is_one_clear_line(suite):
