@@ -27,7 +27,7 @@ def test_a_queued_suite_outlives_its_driver(slow, cluster, until):
     assert driver.finish()[0] == 1
     assert "failed: toy/pretrain@mini-plain seed1: loss is not finite at step 1" in driver.said
     until(lambda: not cluster.jobs())
-    assert cluster.submissions() == before
+    assert not cluster.submissions() - before
     assert slow.starts(slow.specs("pretrain") + slow.specs("eval")) == [1, 1, 1, 0]
 
 

@@ -4,12 +4,15 @@ import os
 import signal
 import time
 
+LONG = 600  # steps: a minute, unless something ends it
+
 
 def states(cluster, job):
     return cluster.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T")
 
 
 def test_a_preempted_run_goes_on_elsewhere(slow, cluster, until):
+    slow.lasts(LONG)
     slow.profile(partition="low")
     driver = slow.pretrain()
     until(lambda: slow.has_saved(5))
@@ -25,18 +28,20 @@ def test_a_preempted_run_goes_on_elsewhere(slow, cluster, until):
 
 
 def test_a_run_whose_node_dies_goes_on_elsewhere(slow, cluster, until):
+    slow.lasts(LONG)
     driver = slow.pretrain()
     until(lambda: slow.has_saved(5))
     before, (node,) = cluster.submissions(), cluster.nodes_in_use()
     cluster.must("node-kill", node)
     assert driver.finish()[0] == 0, driver.said
-    assert cluster.submissions() == before  # Slurm itself started it again
+    assert not cluster.submissions() - before  # Slurm itself started it again
     assert slow.first_steps()[1] >= 5
     assert slow.models() == slow.expected()
 
 
 def test_a_requeued_run_goes_on(slow, cluster, until):
     """As an administrator does it: SIGTERM and no warning."""
+    slow.lasts(LONG)
     driver = slow.pretrain()
     until(lambda: slow.has_saved(5))
     cluster.ask("scontrol", "requeue", *cluster.jobs())
@@ -45,16 +50,14 @@ def test_a_requeued_run_goes_on(slow, cluster, until):
     assert slow.models() == slow.expected()
 
 
-def test_a_run_longer_than_its_limit_goes_on_after_it(slow, edit):
+def test_a_run_longer_than_its_limit_goes_on_after_it(slow):
     """Slurm compares jobs with their limits every 30 seconds: the first start lasts until then."""
-    edit(slow.folder / "method.py", "time.sleep(pause)", "time.sleep(pause if begun else 0)")
-    edit(slow.folder / "method.py", 'print("from step"', 'begun = step == 0; print("from step"')
-    slow.lasts(steps=400)
+    slow.lasts(LONG)
     slow.profile(time_factor=0.5, signal_s=55)  # a limit of one minute; told to save in its first
     driver = slow.pretrain()
     assert driver.finish()[0] == 0, driver.said
     first, second = slow.first_steps()
-    assert first == 0 < second < 400
+    assert first == 0 < second < LONG
     assert slow.models() == slow.expected()
 
 
@@ -98,12 +101,13 @@ def test_a_killed_driver_attaches_again(slow, cluster, until):
     before = cluster.submissions()
     driver = slow.pretrain()
     assert driver.finish()[0] == 0, driver.said
-    assert cluster.submissions() == before
+    assert not cluster.submissions() - before
     assert slow.first_steps() == [0]
     assert slow.models() == slow.expected()
 
 
 def test_a_cancelled_job_is_named_and_its_run_can_go_on(slow, cluster, until):
+    slow.lasts(LONG)
     driver = slow.pretrain()
     until(lambda: slow.has_saved(5))
     cluster.ask("scancel", *cluster.jobs())
@@ -116,6 +120,7 @@ def test_a_cancelled_job_is_named_and_its_run_can_go_on(slow, cluster, until):
 
 def test_without_accounting_a_cancelled_job_is_named_all_the_same(bare_cluster, workspace, until):
     slow = workspace(bare_cluster)
+    slow.lasts(LONG)
     driver = slow.pretrain()
     until(lambda: slow.has_saved(5))
     bare_cluster.ask("scancel", *bare_cluster.jobs())

@@ -67,7 +67,7 @@ class Papers:
                           "--arm", ARMS["tiny_lm"], *where)
 
     def finish(self, driver):
-        said, _ = driver.communicate(timeout=600)
+        said, _ = driver.communicate(timeout=1200)
         assert driver.returncode == 0, said
 
     def specs(self, slug, stage=None):
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_four_tasks_goes_on_in_two_and_in_one(on_slurm):
         on_slurm.in_tasks(tasks, nodes=2)
         drill.plan(entry, share, "SIGTERM")
         driver = on_slurm.pretrain("moved", "--cluster", CLUSTER)
-        said, _ = driver.communicate(timeout=600)
+        said, _ = driver.communicate(timeout=1200)
         assert driver.returncode == 75, said
         assert entry.read("interrupted")["step"] == share * STEPS
     on_slurm.in_tasks(1)
