@@ -99,8 +99,7 @@ def check(paper: str | None, profile: str, cluster: str | None, as_json: bool) -
     """Build every model without data or GPU: sizes, tokens, memory, Slurm requests."""
     from repro.check import dry_run, table
 
-    found = _paper(paper)
-    report = dry_run.check(found, profile, _resolve(found, profile).tree, cluster)
+    report = dry_run.check(found := _paper(paper), profile, _resolve(found, profile).tree, cluster)
     _print(report, as_json, table.render)
     sys.exit(not report["right"])
 

@@ -50,7 +50,7 @@ def duration(seconds: float) -> str:
 
 def count(value: float) -> str:
     """Return a count with an SI prefix: 12.3 M."""
-    for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {prefix}"
     return f"{value:.3g}"

@@ -113,8 +113,9 @@ def silent(paper: Paper, tree: dict[str, Any]) -> list[str]:
                     found.setdefault(f"{stage}.{path}", []).append(arm)
     lines = [f"{', '.join(arms)}: {path}: needs an entry under `stated`, or under `unstated` where "
              "the paper is silent" for path, arms in found.items()]
+    here = {"*", *tree["arms"]}
     return lines + [f"unstated.{key}: no arm has this core setting" for key in paper.unstated
-                    if key not in seen]
+                    if key.partition(".")[0] in here and key not in seen]
 
 
 def _core(node: Any, path: str) -> Iterator[str]:

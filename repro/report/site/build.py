@@ -40,6 +40,11 @@ def build(root: Path, out: Path) -> dict[str, int]:
     return {name: len(text.encode()) for name, text in pages.items()}
 
 
+def summary(out: Path, pages: dict[str, int]) -> str:
+    """Return one line on what `build` wrote."""
+    return f"{out / 'index.html'}: {len(pages)} files, {sum(pages.values()) / 1000:.0f} kB"
+
+
 def render(root: Path) -> dict[str, str]:
     """Return the whole site: path below its folder -> text."""
     papers, epoch = Paper.all(root), settings.load_params(root / "params.yaml").suite.epoch
