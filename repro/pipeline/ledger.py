@@ -117,6 +117,7 @@ class Ledger:
 
     def _weigh(self) -> None:
         """Give each run the minutes from its start to the end of what hangs on it."""
+        self.weights = {}
         for key in reversed(list(self.specs)):
             if key in self.states:
                 spec = self.specs[key]
@@ -177,6 +178,7 @@ class Ledger:
         self.states[key] = "waiting"
         for one in self.specs[key].upstream:
             self._want(one)
+        self._weigh()
 
     def _hung_on_a_dead_job(self, key: str) -> bool:
         """Return whether a job was dropped because one it was queued behind did not end well."""

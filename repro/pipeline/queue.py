@@ -96,14 +96,17 @@ class Queue:
         self.rows: dict[str, Row] = {}
         self.numbers: dict[tuple[str, str], str] = {}  # name and array index -> job number
         self.trouble = ""  # why the last question was not answered
+        self._users = ""
         self._asked = -1e9
 
     def refresh(self, force: bool = False) -> None:
         if not force and time.monotonic() - self._asked < self.poll_s:
             return
-        users = {str(job["user"]) for job in self.store.jobs() if "user" in job}
+        if force or not self._users:  # of all whose jobs are in the store
+            found = {job["user"] for job in self.store.jobs() if "user" in job}
+            self._users = ",".join(map(str, sorted(found | {os.getuid()})))
         reply = self.run("squeue", "--noheader", "--array", "--states=all", f"--format={_FORMAT}",
-                         f"--user={','.join(sorted(users | {str(os.getuid())}))}")
+                         f"--user={self._users}")
         self._asked = time.monotonic()
         self.trouble = reply.reason if reply.code else ""
         if not reply.code:

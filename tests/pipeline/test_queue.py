@@ -97,7 +97,7 @@ def test_one_question_for_all_jobs_and_not_more_often_than_agreed(make):
 def test_jobs_of_all_users_of_the_store_are_asked_about(make, tmp_path):
     Store(tmp_path).record(job())
     asked = make(squeue="").run.asked[0]
-    assert f"--user={','.join(sorted({'1000', str(os.getuid())}))}" in asked
+    assert f"--user={','.join(map(str, sorted({1000, os.getuid()})))}" in asked
 
 
 def test_accounting_tells_how_forgotten_jobs_ended(make):
