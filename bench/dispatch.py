@@ -166,7 +166,8 @@ def main() -> None:
             try:
                 found["real"] = twice(specs, Store(folder / "real"), command, held)
             finally:
-                command("scancel", f"--user={os.getuid()}", "--state=PENDING")
+                store = Store(folder / "real")
+                Queue(store).cancel(store.jobs())  # these, and nothing else of the user
     finally:
         shutil.rmtree(folder)
     asked.out.write_text(json.dumps(found, indent=1) + "\n")
