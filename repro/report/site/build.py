@@ -82,6 +82,7 @@ def _templates() -> Environment:
     made.filters["plain"] = plain
     made.filters["effect"] = effect
     made.filters["ticked"] = ticked
+    made.filters["breakable"] = breakable
     return made
 
 
@@ -102,3 +103,8 @@ def plain(value: Any) -> str:
 def ticked(text: str) -> Markup:
     """Return text with what stands between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def breakable(path: str) -> Markup:
+    """Return a dotted path that may break after its dots."""
+    return Markup(str(escape(path)).replace(".", ".<wbr>"))

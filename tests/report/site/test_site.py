@@ -16,7 +16,7 @@ from repro.report.site import board, curves
 from repro.report.site.build import build, render
 
 LARGEST = 500_000
-VOID = {"meta", "link", "input", "br", "img"}
+VOID = {"meta", "link", "input", "br", "img", "wbr"}
 DRAWN = {"path", "line", "rect", "circle"}
 
 
