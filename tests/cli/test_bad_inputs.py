@@ -63,7 +63,7 @@ def test_a_wrong_command(suite, case) -> None:
 
 
 EDITS = {
-    "misspelt setting": (MINI, "pretrain.steps = 800", "pretrain.stepz = 800",
+    "misspelt setting": (MINI, "pretrain.steps = 2500", "pretrain.stepz = 800",
                          ["mini.gin:", "stepz", "steps"]),
     "unknown function": (MINI, "@treebanks.oanc,", "@treebanks.oank,", ["mini.gin:", "oank"]),
     "dead binding": (MINI, "optimizers.adamw.lr = 3e-3",
@@ -74,9 +74,9 @@ EDITS = {
     "shadowed binding": (MINI, "optimizers.adamw.lr = 3e-3",
                          "optimizers.adamw.lr = 3e-3\noptimizers.adamw.lr = 1e-3",
                          ["mini.gin:", "optimizers.adamw.lr"]),
-    "wrong type": (MINI, "pretrain.batch_size = 32", "pretrain.batch_size = 'many'",
+    "wrong type": (MINI, "pretrain.batch_size = 16", "pretrain.batch_size = 'many'",
                    ["mini.gin:", "batch_size", "int"]),
-    "not a literal": (MINI, "pretrain.steps = 800", "pretrain.steps = 8 * 100", ["mini.gin:"]),
+    "not a literal": (MINI, "pretrain.steps = 2500", "pretrain.steps = 8 * 100", ["mini.gin:"]),
     "missing REQUIRED": (PAPER_GIN, "pretraining.pretrain.corpus = 'text'\n", "",
                          ["corpus", "REQUIRED"]),
     "unused macro": (MINI, "optimizers.adamw.lr = 3e-3", "optimizers.adamw.lr = 3e-3\nRATE = 1",
