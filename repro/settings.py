@@ -137,9 +137,9 @@ def load_params(path: Path) -> Params:
     for key in ("seeds", "profiles"):
         values = getattr(suite, key)
         if not values or len(set(values)) < len(values):
-            raise _wrong(path, f"suite.{key}", f"must be distinct and not empty, got {values}")
+            raise misuse(path, f"suite.{key}", f"must be distinct and not empty, got {values}")
     if min(suite.seeds) < 0:
-        raise _wrong(path, "suite.seeds", f"must be 0 or more, got {min(suite.seeds)}")
+        raise misuse(path, "suite.seeds", f"must be 0 or more, got {min(suite.seeds)}")
     return params
 
 
@@ -164,9 +164,9 @@ def _load_machine(root: Path, flags: Mapping[str, Any]) -> Machine:
     _require(source.get("executor"), "executor", machine.executor, EXECUTORS)
     _require(source.get("log_level"), "log_level", machine.log_level, LOG_LEVELS)
     if machine.workers < 0:
-        raise _wrong(source["workers"], "workers", f"must be 0 or more, got {machine.workers}")
+        raise misuse(source["workers"], "workers", f"must be 0 or more, got {machine.workers}")
     if machine.executor == "slurm" and not machine.cluster:
-        raise _wrong(source["executor"], "executor", "slurm needs `cluster`, a file such as "
+        raise misuse(source["executor"], "executor", "slurm needs `cluster`, a file such as "
                      "slurm/clusters/a100.yaml (setting, REPRO_CLUSTER or --cluster)")
     return machine
 
@@ -195,16 +195,17 @@ def _typed(schema: type, content: Any, source: Path) -> Any:
             wrong = f"unknown key {key.split('.')[-1]!r}{_nearest(key.split('.')[-1], known)}"
         else:
             wrong = " ".join(str(error.msg).partition("full_key:")[0].split())
-        raise _wrong(source, key, wrong) from error
+        raise misuse(source, key, wrong) from error
 
 
 def _require(source: Path | None, key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         wrong = f"must be one of {', '.join(allowed)}, got {value!r}"
-        raise _wrong(source or Path("settings"), key, wrong)
+        raise misuse(source or Path("settings"), key, wrong)
 
 
-def _wrong(source: Path, key: str, wrong: str) -> UserError:
+def misuse(source: Path, key: str, wrong: str) -> UserError:
+    """Return the error that names file, line and key of a wrong setting."""
     line = line_of(source, key)
     return UserError(f"{source}{f':{line}' if line else ''}: {key}: {wrong}")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from repro.config import resolved
 from repro.config.signature import Signatures
 from repro.config.source import Sources
-from repro.config.tables import as_json, as_table, clip, short
+from repro.config.tables import as_json, as_table, clip, named
 from repro.errors import UserError
 from repro.naming import nearest
 from repro.schema import PROFILES
@@ -240,18 +240,12 @@ def _cell(values: dict[str, Any], partial: bool) -> list[str]:
     partial: some arms lack the setting, so that the first value needs its arms, too."""
     if not values:
         return [ABSENT]
-    texts = {arm: _short(value) for arm, value in values.items()}
+    texts = {arm: named(value) for arm, value in values.items()}
     lines = []
     for text, _ in Counter(texts.values()).most_common():
         arms = ", ".join(arm for arm, its in texts.items() if its == text)
         lines.append(f"{text}: {arms}" if (lines or partial) and arms else text)
     return lines
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, str) and value.startswith(("repro.", "papers.")):
-        return value.rpartition(".")[2]
-    return short(value)
 
 
 def _titles(specs: list[Spec]) -> tuple[str, ...]:

@@ -7,6 +7,13 @@ from typing import Any
 _WIDEST = 44
 
 
+def named(value: Any) -> str:
+    """Return a setting in few characters; of a dotted function or class its own name."""
+    if isinstance(value, str) and value.startswith(("repro.", "papers.")):
+        return value.rpartition(".")[2]
+    return short(value)
+
+
 def short(value: Any) -> str:
     """Return a value of the resolved tree in few characters: a function by its own name."""
     match value:

@@ -15,6 +15,7 @@ from pydantic import (
 from repro import yaml
 from repro.errors import UserError
 from repro.naming import nearest
+from repro.settings import misuse
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s'\"]+$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -85,7 +86,7 @@ class Cluster(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise _wrong(path, *_explain(error.errors())) from error
+            raise misuse(path, *_explain(error.errors())) from error
 
 
 def _explain(errors: list[Any]) -> tuple[str, str]:
@@ -99,10 +100,3 @@ def _explain(errors: list[Any]) -> tuple[str, str]:
         return key, "is missing"
     message = error["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     return key, f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
-
-
-def _wrong(path: Path, key: str, message: str) -> UserError:
-    from repro.settings import line_of
-
-    line = line_of(path, key)
-    return UserError(f"{path}{f':{line}' if line else ''}: {key}: {message}")

@@ -70,7 +70,8 @@ def verify(
     wanted = set(arms) or {arm for _, arm in cells}
     runs = [spec for (_, arm), specs in cells.items() if arm in wanted for spec in specs]
     ways = [ALONE, DISTURBED, *([SLURM] if settings.cluster else [])]
-    home = Path(tempfile.mkdtemp(prefix="verify-", dir=_beside(settings.store)))
+    settings.store.parent.mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="verify-", dir=settings.store.parent))
     made = {way.name: _make(way, home / way.name, paper, runs, settings, display) for way in ways}
     wrong = [line for way in ways[1:] for line in _differences(made[ALONE.name], made[way.name],
                                                                way.name)]
@@ -108,11 +109,6 @@ def render(certificate: dict[str, Any]) -> str:
         lines.append(f"  {name:10} {way['runs']} runs, {way['files']} files, {way['states']} states"
                      + (f"; ended once: {ended}" if ended else ""))
     return "\n".join([*lines, *(f"  {line}" for line in certificate["mismatches"])])
-
-
-def _beside(store: Path) -> Path:
-    store.parent.mkdir(parents=True, exist_ok=True)
-    return store.parent
 
 
 def _make(

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from repro.config import diff as differ
-from repro.config.tables import short
+from repro.config.tables import named
 from repro.paper import Paper
 
 MISSING = "–"
@@ -35,17 +35,10 @@ def _values(paper: Paper, arms: list[str], row: differ.Row) -> list[str]:
     given = {arm: next(iter(values.values())) for arm, values in zip(arms, row.values, strict=True)
              if values}
     providers = [paper.provider(arm, stage) for arm in arms]
-    return [_text(given[provider]) if provider in given else MISSING for provider in providers]
+    return [named(given[provider]) if provider in given else MISSING for provider in providers]
 
 
 def _cells(texts: list[str]) -> list[dict[str, Any]]:
     usual, count = Counter(texts).most_common(1)[0]
     return [{"text": text, "usual": text == MISSING or (text == usual and count > 1)}
             for text in texts]
-
-
-def _text(value: Any) -> str:
-    """Return a setting as short text; of a function or class its own name."""
-    if isinstance(value, str) and value.startswith(("repro.", "papers.")):
-        return value.rpartition(".")[2]
-    return short(value)
