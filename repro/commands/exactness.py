@@ -1,0 +1,45 @@
+"""Same key, same bytes: verify."""
+
+import sys
+
+import click
+
+from repro.commands.common import (
+    ARMS,
+    CLUSTER,
+    EVERYTHING,
+    JSON,
+    chosen_papers,
+    emit,
+    resolve_paper,
+)
+
+
+@click.command()
+@click.argument("papers", nargs=-1)
+@EVERYTHING
+@click.option("--profile", default="smoke", show_default=True)
+@ARMS
+@click.option("--seeds", default=1, show_default=True, help="How many of those in params.yaml.")
+@CLUSTER
+@JSON
+def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[str, ...],
+           seeds: int, cluster: str | None, as_json: bool) -> None:
+    """Make runs in several ways, killed and resumed, and compare every byte."""
+    from repro import settings
+    from repro.config.resolved import path_of
+    from repro.pipeline import verify as verifying
+    from repro.pipeline.progress import choose
+
+    chosen = chosen_papers("verify", papers, everything)
+    found = settings.load(chosen[0].root, cluster=cluster)
+    same = True
+    for paper in chosen:
+        resolve_paper(paper, profile).write(path_of(paper.root, paper.slug, profile))
+        certificate = verifying.verify(paper, profile, found, choose(found.log_level),
+                                       seeds=found.suite.seeds[:seeds], arms=arms)
+        if not arms:
+            verifying.write(certificate, paper)
+        emit(certificate, as_json, verifying.render)
+        same &= certificate["identical"]
+    sys.exit(not same)
