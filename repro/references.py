@@ -141,10 +141,15 @@ def _paths(card: Card) -> Iterator[Problem]:
             yield loc, f"arm {arm!r} does not run {stage!r} itself"
 
 
-def _parameters(card: Card) -> Iterator[Problem]:
-    for name in card.parameters:
-        if name not in card.arms:
-            yield ("parameters", name), _unknown("arm", name, card.arms)
+def _by_arm(card: Card) -> Iterator[Problem]:
+    for field in ("parameters", "costs"):
+        yield from _known((field,), "arm", getattr(card, field), card.arms, indexed=False)
+    for name, cost in card.costs.items():
+        if (cost.hours is None) != (cost.device is None):
+            which = "device" if cost.device is None else "hours"
+            yield ("costs", name, which), "is missing: hours and device go together"
+        elif cost.hours is None and cost.flops is None:
+            yield ("costs", name), "must say flops, or hours and device"
 
 
 def _resources(card: Card) -> Iterator[Problem]:
@@ -187,6 +192,6 @@ def problems(card: Card) -> Iterator[Problem]:
     for index in range(len(card.claims)):
         yield from _claim(card, index)
     yield from _paths(card)
-    yield from _parameters(card)
+    yield from _by_arm(card)
     yield from _resources(card)
     yield from _data(card)

@@ -166,8 +166,19 @@ class Parameters(Model):
     pre-training trains. tolerance: relative; the paper's own figure is rounded."""
 
     value: float = Field(gt=0, strict=False)
-    of: Literal["encoder", "trained"] = "encoder"
+    of: Literal["exported", "trained"] = "exported"
     tolerance: float = Field(default=0.05, ge=0, lt=1, strict=False)
+    source: Text
+
+
+class PaperCost(Model):
+    """What the paper says that pre-training one model took: the floating-point operations, and the
+    wall time on so many devices of a kind. None = not stated."""
+
+    flops: float | None = Field(default=None, gt=0, strict=False)
+    hours: float | None = Field(default=None, gt=0, strict=False)
+    device: Text | None = None
+    devices: int = Field(default=1, ge=1)
     source: Text
 
 
@@ -219,6 +230,7 @@ class Card(Model):
     claims: Annotated[tuple[Claim, ...], Tuple]
     data: dict[str, Annotated[tuple[SourceField, ...], Tuple]]
     parameters: dict[str, Parameters] = {}
+    costs: dict[str, PaperCost] = {}
     stated: dict[str, Stated] = {}
     unstated: dict[str, Text] = {}
     deviations: Annotated[tuple[Deviation, ...], Tuple] = ()

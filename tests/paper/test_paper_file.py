@@ -102,6 +102,12 @@ MISTAKES = [
     ("pack: 2}", "packs: 2}", "resources.paper.pretrain.packs: unknown key 'packs'", "packs"),
     ("mini: *stages", "minni: *stages",
      "resources.minni: unknown profile 'minni' (did you mean 'mini'?)", "minni: *stages"),
+    ("year: 2024\n", "year: 2024\ncosts: {beter: {flops: 1, source: Table 1}}\n",
+     "costs.beter: unknown arm 'beter' (did you mean 'better'?)", "costs:"),
+    ("year: 2024\n", "year: 2024\ncosts: {better: {hours: 96, source: Table 1}}\n",
+     "costs.better.device: is missing: hours and device go together", "costs:"),
+    ("year: 2024\n", "year: 2024\ncosts: {better: {source: Table 1}}\n",
+     "costs.better: must say flops, or hours and device", "costs:"),
     ("year: 2024", "year: soon", "year: must be a valid integer", "year:"),
 ]
 
