@@ -8,7 +8,6 @@ into the store; the others train along where a stage shares its work, and end as
 """
 
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.context import RunContext
 from repro.errors import Interrupted, UserError
-from repro.pipeline import drill, files, processes, tasks
+from repro.pipeline import drill, files, meter, processes, tasks
 from repro.pipeline.store import Entry, Store, check_request
 
 if TYPE_CHECKING:
@@ -120,6 +119,7 @@ def _start(
     except BaseException as error:
         return _failed(entry, error)
     finally:
+        reporter.meter.close()
         files.remove(scratch)
     return "done"
 
@@ -220,16 +220,15 @@ def _record(
     request: dict[str, Any], context: RunContext, reporter: "_Reporter", entry: Entry
 ) -> dict[str, Any]:
     """Return what run.json holds beside the digests of the outputs."""
+    size = 1 if context.world is None else context.world.size
     return {
         **{name: request[name] for name in ("key", "label", "ingredients")},
         "host": _node(),
-        "tasks": 1 if context.world is None else context.world.size,
+        "tasks": size,
         "cpu": processes.cpu_model(),
         "finished": _clock(),
         "starts": len(entry.starts.read_text(encoding="utf-8").splitlines()),
-        "seconds": round(reporter.seconds(), 3),
-        # Of the process: in a pack, the largest of the runs so far.
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        **meter.record(reporter.meter.totals(), size),
         "tokens": context.totals.get("tokens", 0),
         "flops": context.totals.get("flops", 0),
         "measurements": context.measurements,
@@ -288,21 +287,18 @@ def _silent(**_: Any) -> None:
 
 
 class _Reporter:
-    """Keeps progress.json: what the run said last, at most once a second; a resumed run goes on
-    counting seconds where the killed one stood."""
+    """Keeps progress.json: what the run said last and has taken, at most once a second; a resumed
+    run goes on counting where the killed one stood."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.last: dict[str, Any] = {}
         with suppress(UserError):
             self.last = entry.read("progress") or {}
-        self.before = float(self.last.get("seconds", 0.0))
-        self.started = self.written = time.monotonic()
-        self.mark = ("", 0, 0, self.started)  # phase, step, tokens, when: speeds count from here
+        self.meter = meter.Meter(self.last.get("spent"))
+        self.written = time.monotonic()
+        self.mark = ("", 0, 0, self.written)  # phase, step, tokens, when: speeds count from here
         self.write()
-
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.started
 
     def __call__(
         self, *, step: int, total: int, loss: float | None, tokens: int, phase: str
@@ -322,7 +318,7 @@ class _Reporter:
 
     def write(self) -> None:
         self.written = time.monotonic()
-        self.last |= {"seconds": round(self.seconds(), 3), "time": time.time(), "pid": os.getpid()}
+        self.last |= {"spent": self.meter.totals(), "time": time.time(), "pid": os.getpid()}
         with suppress(UserError):  # a full disk stops the run where its results are written
             self.entry.write("progress", self.last, durable=False)
 

@@ -48,6 +48,8 @@ def test_run_json_tells_what_was_spent_and_the_artefact_does_not(evaluated):
     assert record["measurements"] == {"latency_ms": 0.5}
     assert record["seconds"] > 0
     assert record["peak_memory_mb"] > 5
+    assert 0 < record["core_seconds"] and record["gpu_seconds"] == 0
+    assert record["energy"]["joules"] > 0 and record["energy"]["cpu"]["method"]
     assert record["outputs"] == {
         "encoder/model.json": files.sha256(entry.out / "encoder" / "model.json")}
     assert files.tree(entry.out) == [MANIFEST, "encoder/model.json"]
