@@ -1,4 +1,4 @@
-"""What a profile's runs cost: time, memory, tokens, FLOPs, measured latencies.
+"""What a profile's runs cost: time, energy, memory, tokens, FLOPs, measured latencies.
 
 These are not functions of the runs' keys, so they live in `results/<profile>.cost.json` alone,
 outside DVC.
@@ -43,17 +43,23 @@ def _keys(folder: Path) -> Iterator[str]:
 def gather(runs: list[Run]) -> dict[str, Any]:
     """Return the cost by stage and arm.
 
-    runs: contents of run.json with `stage` and `arm`. seconds and flops: mean per run; peak_mb: the
-    largest; measured: means of numeric measurements. total_seconds counts a shared run once.
+    runs: contents of run.json with `stage` and `arm`. Of a stage of an arm seconds, core_seconds,
+    gpu_seconds, joules, tokens and flops: mean per run; peak_mb: the largest; measured: means of
+    numeric measurements. Totals count a shared run once. None = not recorded by every run.
+    energy: joules and by which methods they are known.
     """
     stages: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
         stages.setdefault(run["stage"], {}).setdefault(run["arm"], []).append(run)
-    unique = {run["key"]: run for run in runs}
+    unique = list({run["key"]: run for run in runs}.values())
     return {
-        "machines": sorted({run["cpu"] for run in runs if run.get("cpu")}),
+        "machines": sorted({run[part] for run in runs for part in ("cpu", "gpu") if run.get(part)}),
         "runs": len(unique),
-        "total_seconds": round(math.fsum(r.get("seconds", 0) for r in unique.values()), 1),
+        "total_seconds": round(math.fsum(run.get("seconds", 0) for run in unique), 1),
+        "core_seconds": _rounded(_total([run.get("core_seconds") for run in unique]), 1),
+        "gpu_seconds": _rounded(_total([run.get("gpu_seconds") for run in unique]), 1),
+        "energy": {"joules": _rounded(_total(list(map(_joules, unique))), 1),
+                   "methods": sorted({method for run in unique for method in _methods(run)})},
         "peak_mb": max((r.get("peak_memory_mb", 0) for r in runs), default=0),
         "stages": {stage: {arm: _cell(group) for arm, group in arms.items()}
                    for stage, arms in stages.items()},
@@ -68,11 +74,37 @@ def _cell(runs: list[Run]) -> dict[str, Any]:
     return {
         "runs": len(runs),
         "seconds": round(_mean([run.get("seconds", 0) for run in runs]), 2),
+        "core_seconds": _mean_of([run.get("core_seconds") for run in runs]),
+        "gpu_seconds": _mean_of([run.get("gpu_seconds") for run in runs]),
+        "joules": _mean_of(list(map(_joules, runs))),
         "peak_mb": max(run.get("peak_memory_mb", 0) for run in runs),
         "tokens": round(_mean([run.get("tokens", 0) for run in runs])),
         "flops": round(_mean([run.get("flops", 0) for run in runs])),
         "measured": {name: float(f"{_mean(v):.4g}") for name, v in sorted(measured.items())},
     }
+
+
+def _joules(run: Run) -> float | None:
+    return run.get("energy", {}).get("joules")
+
+
+def _methods(run: Run) -> Iterator[str]:
+    for part, found in run.get("energy", {}).items():
+        if isinstance(found, dict):
+            yield f"{part}: {found['method']}"
+
+
+def _total(values: list[float | None]) -> float | None:
+    return None if None in values else math.fsum(values)
+
+
+def _mean_of(values: list[float | None]) -> float | None:
+    total = _total(values)
+    return None if total is None else round(total / len(values), 2)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def write(paper: Paper, profile: str, runs: list[Run]) -> Path | None:

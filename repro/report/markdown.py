@@ -48,6 +48,14 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def energy(joules: float | None) -> str:
+    """Return joules in watt-hours, `16.1 Wh` or `2.3 kWh`; None is a dash."""
+    if joules is None:
+        return "–"
+    hours = joules / 3600
+    return f"{hours:.3g} Wh" if hours < 1000 else f"{hours / 1000:.3g} kWh"
+
+
 def count(value: float) -> str:
     """Return a count with an SI prefix: 12.3 M."""
     for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -20,7 +20,7 @@ def environment(folder: Path = TEMPLATES, html: bool = False) -> Environment:
         keep_trailing_newline=True,
         autoescape=html,
     )
-    for name in ("cell", "number", "interval", "duration", "count"):
+    for name in ("cell", "number", "interval", "duration", "energy", "count"):
         made.filters[name] = getattr(markdown, name)
     made.filters["spread"] = lambda pair: markdown.spread(*pair)
     return made

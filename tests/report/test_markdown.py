@@ -23,6 +23,13 @@ def test_durations_read_as_people_say_them(seconds, text):
     assert markdown.duration(seconds) == text
 
 
+@pytest.mark.parametrize("joules, text", [
+    (None, "–"), (6, "0.00167 Wh"), (57_960, "16.1 Wh"), (8_280_000, "2.3 kWh"),
+])
+def test_energy_is_in_watt_hours(joules, text):
+    assert markdown.energy(joules) == text
+
+
 @pytest.mark.parametrize("value, text", [(0, "0"), (999, "999"), (1234, "1.23 k"), (8e9, "8 G")])
 def test_counts_carry_a_prefix(value, text):
     assert markdown.count(value) == text

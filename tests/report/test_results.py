@@ -130,13 +130,17 @@ def test_text_cannot_break_a_table(toy):
 
 RUNS = [
     {"key": "a", "stage": "eval", "arm": "plain", "seconds": 1.0, "peak_memory_mb": 100,
-     "tokens": 10, "flops": 1000, "cpu": "X", "measurements": {"colour": {"latency_ms": 2.0}}},
+     "core_seconds": 0.5, "gpu_seconds": 0.0, "energy": {"joules": 6.0, "cpu": {"joules": 6.0,
+     "method": "estimate"}}, "tokens": 10, "flops": 1000, "cpu": "X", "gpu": None,
+     "measurements": {"colour": {"latency_ms": 2.0}}},
     {"key": "b", "stage": "eval", "arm": "plain", "seconds": 3.0, "peak_memory_mb": 300,
-     "tokens": 10, "flops": 1000, "cpu": "X", "measurements": {"colour": {"latency_ms": 4.0}}},
-    {"key": "a", "stage": "eval", "arm": "better", "seconds": 1.0, "peak_memory_mb": 100,
-     "tokens": 10, "flops": 1000, "cpu": "X", "measurements": {}},
+     "core_seconds": 1.5, "gpu_seconds": 2.0, "energy": {"joules": 594.0, "cpu": {"joules": 18.0,
+     "method": "estimate"}, "gpu": {"joules": 576.0, "method": "counter"}},
+     "tokens": 10, "flops": 1000, "cpu": "X", "gpu": "G",
+     "measurements": {"colour": {"latency_ms": 4.0}}},
 ]
 
+RUNS.append({**RUNS[0], "arm": "better", "measurements": {}})
 
 def test_cost_is_per_stage_and_arm_and_counts_a_shared_run_once():
     found = cost.gather(RUNS)
@@ -145,6 +149,17 @@ def test_cost_is_per_stage_and_arm_and_counts_a_shared_run_once():
     assert (cell["runs"], cell["seconds"], cell["flops"]) == (2, 2.0, 1000)
     assert cell["measured"] == {"colour.latency_ms": 3.0}
 
+    assert (found["core_seconds"], found["gpu_seconds"]) == (2.0, 2.0)
+    assert (cell["core_seconds"], cell["joules"]) == (1.0, 300.0)
+    assert found["energy"] == {"joules": 600.0, "methods": ["cpu: estimate", "gpu: counter"]}
+    assert found["machines"] == ["G", "X"]
+
+
+def test_a_cost_that_one_run_did_not_record_is_not_half_a_sum():
+    old = {name: value for name, value in RUNS[1].items() if name != "energy"}
+    found = cost.gather([RUNS[0], old])
+    assert found["energy"] == {"joules": None, "methods": ["cpu: estimate"]}
+    assert found["stages"]["eval"]["plain"]["joules"] is None and found["core_seconds"] == 2.0
 
 def test_cost_comes_from_the_store_and_reaches_the_card(toy, tmp_path):
     paper = written(toy)
@@ -157,7 +172,8 @@ def test_cost_comes_from_the_store_and_reaches_the_card(toy, tmp_path):
     runs = cost.runs_of(paper, "mini", tmp_path / "store")
     assert [(r["stage"], r["arm"], r["seconds"]) for r in runs] == [("eval", "plain", 1.0)]
     cost.write(paper, "mini", runs)
-    assert "| eval | plain | 1 s | 100 | 10 | 1 k | colour.latency_ms 2.0 |" in card.render(paper)
+    line = "| eval | plain | 1 s | 0.00167 Wh | 100 | 10 | 1 k | colour.latency_ms 2.0 |"
+    assert line in card.render(paper)
     assert cost.write(paper, "mini", []) is None and cost.load(paper, "mini")["runs"] == 1
 
 

@@ -76,7 +76,7 @@ def _templates() -> Environment:
     made = environment(HERE / "templates", html=True)
     made.globals |= {"VERDICTS": VERDICTS, "MARK": Markup(MARK), "forest": forest,
                      "curves": curves}
-    for name in ("number", "interval", "duration", "count"):
+    for name in ("number", "interval", "duration", "energy", "count"):
         made.filters[name] = _with_true_minus(getattr(markdown, name))
     made.filters["minus"] = lambda text: str(text).replace("-", "−")
     made.filters["plain"] = plain
