@@ -5,17 +5,28 @@ from typing import Any
 
 import click
 
-from repro.commands import assets, configuration, exactness, machine, results, runs, store
+from repro.commands import (
+    assets,
+    catalogue,
+    configuration,
+    exactness,
+    machine,
+    results,
+    runs,
+    shell,
+    store,
+)
 from repro.errors import UserError
 
 COMMANDS = (
+    catalogue.list_papers, catalogue.show,
     configuration.resolve, configuration.check, configuration.diff, configuration.blame,
     runs.run, runs.submit, runs.status, runs.attach, runs.logs, runs.cancel, runs.demo,
     results.verdict, results.board, results.report, results.render,
     exactness.verify,
-    store.gc,
+    store.store,
     assets.data,
-    machine.doctor,
+    machine.doctor, shell.completion,
 )
 
 

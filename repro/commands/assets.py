@@ -4,7 +4,10 @@ import sys
 
 import click
 
+from repro.commands import completing
 from repro.commands.common import JSON, emit
+
+NAMES = click.argument("names", nargs=-1, shell_complete=completing.assets)
 
 
 @click.group()
@@ -13,17 +16,20 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1)
+@NAMES
 @click.option("--force", is_flag=True, help="Fetch again.")
 @click.option("--quiet", is_flag=True)
-def fetch(names: tuple[str, ...], force: bool, quiet: bool) -> None:
+@JSON
+def fetch(names: tuple[str, ...], force: bool, quiet: bool, as_json: bool) -> None:
     """Fetch assets, by name or by the papers that need them (default: all)."""
     from repro import settings
     from repro.data import fetching
 
     found = settings.load()
-    say = (lambda line: None) if quiet else click.echo
-    fetching.fetch(names, found.assets, root=found.root, force=force, say=say)
+    say = (lambda line: None) if quiet or as_json else click.echo
+    folders = fetching.fetch(names, found.assets, root=found.root, force=force, say=say)
+    if as_json:
+        emit({"folders": folders}, as_json, str)
 
 
 @data.command("list")
@@ -39,15 +45,18 @@ def list_assets(as_json: bool) -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1)
-def verify(names: tuple[str, ...]) -> None:
+@NAMES
+@JSON
+def verify(names: tuple[str, ...], as_json: bool) -> None:
     """Compare fetched members with their checksums."""
     from repro import settings
     from repro.data import fetching
 
     found = settings.load()
     wrong = fetching.verify(names, found.assets, root=found.root)
-    for line in wrong:
-        click.echo(line, err=True)
-    click.echo(f"{len(wrong)} problems" if wrong else "all fetched assets are as listed")
+    if not as_json:
+        for line in wrong:
+            click.echo(line, err=True)
+    count = f"{len(wrong)} problems" if wrong else "all fetched assets are as listed"
+    emit({"problems": wrong}, as_json, lambda _: count)
     sys.exit(bool(wrong))

@@ -4,31 +4,37 @@ import sys
 
 import click
 
+from repro.commands import completing
 from repro.commands.common import (
     CLUSTER,
     JSON,
+    PAPER,
     PROFILE,
-    PROFILES,
     emit,
     paper_here,
+    profile_option,
     resolve_paper,
 )
 
 
 @click.command()
-@click.argument("paper", required=False)
+@PAPER
 @PROFILE
-def resolve(paper: str | None, profile: str) -> None:
+@JSON
+def resolve(paper: str | None, profile: str, as_json: bool) -> None:
     """Write resolved/<profile>/<arm>.json: what each stage of each arm really reads."""
     from repro.config.resolved import path_of
 
     found = paper_here(paper)
-    resolve_paper(found, profile).write(path_of(found.root, found.slug, profile))
+    resolved = resolve_paper(found, profile)
+    resolved.write(path_of(found.root, found.slug, profile))
+    if as_json:
+        emit(resolved.tree, as_json, str)
 
 
 @click.command()
-@click.argument("paper", required=False)
-@click.option("--profile", default="paper", show_default=True, help=PROFILES)
+@PAPER
+@profile_option("paper")
 @CLUSTER
 @JSON
 def check(paper: str | None, profile: str, cluster: str | None, as_json: bool) -> None:
@@ -42,7 +48,7 @@ def check(paper: str | None, profile: str, cluster: str | None, as_json: bool) -
 
 
 @click.command()
-@click.argument("specs", nargs=-1, required=True)
+@click.argument("specs", nargs=-1, required=True, shell_complete=completing.specs)
 @PROFILE
 @click.option("--all", "everything", is_flag=True, help="Code digests, versions, numerics too.")
 @JSON
@@ -56,8 +62,8 @@ def diff(specs: tuple[str, ...], profile: str, everything: bool, as_json: bool) 
 
 
 @click.command()
-@click.argument("paper")
-@click.argument("setting")
+@click.argument("paper", shell_complete=completing.papers)
+@click.argument("setting", shell_complete=completing.settings)
 @PROFILE
 @JSON
 def blame(paper: str, setting: str, profile: str, as_json: bool) -> None:

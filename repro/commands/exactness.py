@@ -9,16 +9,18 @@ from repro.commands.common import (
     CLUSTER,
     EVERYTHING,
     JSON,
+    PAPERS,
     chosen_papers,
     emit,
+    profile_option,
     resolve_paper,
 )
 
 
 @click.command()
-@click.argument("papers", nargs=-1)
+@PAPERS
 @EVERYTHING
-@click.option("--profile", default="smoke", show_default=True)
+@profile_option("smoke")
 @ARMS
 @click.option("--seeds", default=1, show_default=True, help="How many of those in params.yaml.")
 @CLUSTER
@@ -33,13 +35,16 @@ def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[
 
     chosen = chosen_papers("verify", papers, everything)
     found = settings.load(chosen[0].root, cluster=cluster)
-    same = True
+    certificates = []
     for paper in chosen:
         resolve_paper(paper, profile).write(path_of(paper.root, paper.slug, profile))
         certificate = verifying.verify(paper, profile, found, choose(found.log_level),
                                        seeds=found.suite.seeds[:seeds], arms=arms)
         if not arms:
             verifying.write(certificate, paper)
-        emit(certificate, as_json, verifying.render)
-        same &= certificate["identical"]
-    sys.exit(not same)
+        if not as_json:
+            click.echo(verifying.render(certificate))
+        certificates.append(certificate)
+    if as_json:
+        emit(certificates, as_json, str)
+    sys.exit(not all(certificate["identical"] for certificate in certificates))

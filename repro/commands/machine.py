@@ -1,11 +1,10 @@
 """The machine and the cluster a run depends on: doctor."""
 
-import json
 import sys
 
 import click
 
-from repro.commands.common import CLUSTER, JSON, on_cluster
+from repro.commands.common import CLUSTER, JSON, emit, on_cluster
 
 
 @click.command()
@@ -17,6 +16,5 @@ def doctor(cluster: str | None, as_json: bool) -> None:
     from repro.pipeline import doctor as looking
 
     findings = looking.doctor(settings.load(**on_cluster(cluster)))
-    click.echo(json.dumps(looking.as_json(findings), indent=2) if as_json
-               else looking.render(findings))
+    emit(looking.as_json(findings), as_json, lambda _: looking.render(findings))
     sys.exit(any(finding.level == "error" for finding in findings))

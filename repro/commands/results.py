@@ -5,15 +5,19 @@ from pathlib import Path
 
 import click
 
-from repro.commands.common import JSON, PROFILE, emit, paper_here
+from repro.commands import completing
+from repro.commands.common import JSON, PAPER, PAPERS, PROFILE, emit, paper_here
 
 
 @click.command()
-@click.argument("paper", required=False)
+@PAPER
 @PROFILE
+@click.option("--claim", "claims", multiple=True, help="Only these claims.",
+              shell_complete=completing.claims)
 @click.option("--write", is_flag=True, help="Collect rows and write results/ (what DVC calls).")
 @JSON
-def verdict(paper: str | None, profile: str, write: bool, as_json: bool) -> None:
+def verdict(paper: str | None, profile: str, claims: tuple[str, ...], write: bool,
+            as_json: bool) -> None:
     """Say whether the claims hold. Exit: 0 reproduced, 2 inconclusive, 3 contradicted, 1 error."""
     from repro import settings
     from repro.report import card, cost, results, terminal
@@ -26,32 +30,36 @@ def verdict(paper: str | None, profile: str, write: bool, as_json: bool) -> None
         card.write(found)
     else:
         report = judge.judge(found, profile, collect.load(found, profile))
+    report = judge.limited(report, claims)
     emit(report, as_json, terminal.verdict)
     sys.exit(0 if write else judge.exit_code(report))
 
 
 @click.command()
-@click.argument("papers", nargs=-1)
-def render(papers: tuple[str, ...]) -> None:
+@PAPERS
+@JSON
+def render(papers: tuple[str, ...], as_json: bool) -> None:
     """Write the rendered files anew: dvc.yaml and README.md of papers, and the suite's dvc.yaml."""
     from repro.paper import Paper, find_root
     from repro.report import card, dvcfile
 
     chosen = [Paper.find(name) for name in papers] or Paper.all()
-    for paper in chosen:
-        dvcfile.write(paper)
-        card.write(paper)
-    dvcfile.write_suite(find_root(), Paper.all())
+    written = [write(paper) for paper in chosen for write in (dvcfile.write, card.write)]
+    written.append(dvcfile.write_suite(find_root(), Paper.all()))
+    if as_json:
+        emit({"written": written}, as_json, str)
 
 
 @click.command()
 @PROFILE
-def board(profile: str) -> None:
+@JSON
+def board(profile: str, as_json: bool) -> None:
     """Gather all verdicts into results/board.<profile>.md and .json."""
     from repro.paper import Paper, find_root
     from repro.report import board as boards
 
-    click.echo(boards.render(boards.write(find_root(), Paper.all(), profile), profile))
+    entries = boards.write(find_root(), Paper.all(), profile)
+    emit(entries, as_json, lambda found: boards.render(found, profile))
 
 
 @click.command()

@@ -4,26 +4,31 @@ import sys
 
 import click
 
+from repro.commands import completing
 from repro.commands.common import (
     ARMS,
     CLUSTER,
     EVERYTHING,
     JSON,
+    PAPERS,
     PROFILE,
+    RUN,
     WORKERS,
     chosen_papers,
     emit,
     on_cluster,
     paper_here,
+    profile_option,
 )
 from repro.errors import UserError
 
 
 @click.command()
-@click.argument("stage")
-@click.option("--arm", required=True)
+@click.argument("stage", shell_complete=completing.stages)
+@click.option("--arm", required=True, shell_complete=completing.arms)
 @PROFILE
-@click.option("--paper", help="Default: the paper of this directory.")
+@click.option("--paper", help="Default: the paper of this directory.",
+              shell_complete=completing.papers)
 @WORKERS
 @CLUSTER
 def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | None,
@@ -38,13 +43,14 @@ def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | No
 
 
 @click.command()
-@click.argument("papers", nargs=-1)
+@PAPERS
 @EVERYTHING
 @click.option("--local", is_flag=True, help="On this machine.")
 @CLUSTER
-@click.option("--profile", help="Default: the profiles of params.yaml.")
+@profile_option(None, "Default: the profiles of params.yaml.")
 @ARMS
-@click.option("--stage", "stages", multiple=True, help="Only these stages and what they need.")
+@click.option("--stage", "stages", multiple=True, help="Only these stages and what they need.",
+              shell_complete=completing.stages)
 @WORKERS
 @click.option("--wait", is_flag=True, help="On a cluster too: stay until everything has ended.")
 @click.option("--detach", is_flag=True, help="Return at once; the driver goes on.")
@@ -70,7 +76,7 @@ def submit(papers: tuple[str, ...], everything: bool, local: bool, cluster: str 
 
 
 @click.command()
-@click.argument("papers", nargs=-1)
+@PAPERS
 @CLUSTER
 @click.option("--watch", is_flag=True, help="Again every two seconds, until all has ended.")
 @JSON
@@ -80,13 +86,15 @@ def status(papers: tuple[str, ...], cluster: str | None, watch: bool, as_json: b
     from repro.pipeline import status as looking
 
     found = settings.load(cluster=cluster)
+    if watch and as_json:
+        raise UserError("status: either --watch or --json")
     if watch:
         return looking.watch(found, papers or None)
     emit(looking.status(found, papers or None), as_json, looking.render)
 
 
 @click.command()
-@click.argument("papers", nargs=-1)
+@PAPERS
 @CLUSTER
 def attach(papers: tuple[str, ...], cluster: str | None) -> None:
     """Look after what was submitted last, until it has ended; Ctrl-C leaves or cancels."""
@@ -97,7 +105,7 @@ def attach(papers: tuple[str, ...], cluster: str | None) -> None:
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @CLUSTER
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
 def logs(run: str, cluster: str | None, follow: bool) -> None:
@@ -109,15 +117,17 @@ def logs(run: str, cluster: str | None, follow: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @CLUSTER
-def cancel(run: str, cluster: str | None) -> None:
+@JSON
+def cancel(run: str, cluster: str | None, as_json: bool) -> None:
     """Stop the jobs of runs; they keep their checkpoints."""
     from repro import settings
     from repro.pipeline import status as looking
 
-    for label in looking.cancel(settings.load(cluster=cluster), run):
-        click.echo(f"cancelled {label}")
+    stopped = list(looking.cancel(settings.load(cluster=cluster), run))
+    emit({"cancelled": stopped}, as_json,
+         lambda _: "\n".join(f"cancelled {label}" for label in stopped) or "nothing to cancel")
 
 
 @click.command()

@@ -52,10 +52,11 @@ def profile_section(paper: Paper, profile: str) -> dict[str, Any]:
 
 def claim_cells(claim: dict[str, Any]) -> dict[str, Any]:
     """Return a judged claim with our numbers as lines and the paper's as one."""
-    return {**claim, "numbers": _ours(claim), "stated": _papers(claim["paper"])}
+    return {**claim, "numbers": _ours(claim),
+            "stated": papers_numbers(claim["paper"])}
 
 
-def _papers(numbers: dict[str, Any]) -> str:
+def papers_numbers(numbers: dict[str, Any]) -> str:
     """Return the paper's numbers with metric and source."""
     sides = [numbers["baseline"], numbers["method"]]
     values = numbers["levels"] or ([] if sides == [None, None] else sides)

@@ -5,11 +5,12 @@ the other. inconclusive: on neither. untestable: no decision is possible here, w
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from repro.errors import UserError
 from repro.evaluate.metric_names import METRICS
+from repro.naming import nearest
 from repro.paper import Paper
 from repro.schema import PRIMARY, Claim, Gate, Side, choose_tasks
 from repro.verdict import statistics
@@ -53,6 +54,21 @@ def overall(verdicts: list[str]) -> str:
 def exit_code(report: Report) -> int:
     """Return 0 reproduced, 2 inconclusive (or nothing testable, or smoke), 3 contradicted."""
     return _EXIT[report["verdict"]]
+
+
+def limited(report: Report, claims: Sequence[str]) -> Report:
+    """Return a report with some of its claims only, the verdict and the counts theirs; none named
+    = all. Raises UserError for a claim that is not there."""
+    known = {claim["id"]: claim for claim in report["claims"]}
+    for name in claims:
+        if name not in known:
+            raise UserError(f"{report['paper']}: unknown claim {name!r}{nearest(name, known)}")
+    if not claims:
+        return report
+    chosen = [claim for name, claim in known.items() if name in claims]
+    found = [claim["verdict"] for claim in chosen]
+    counts = {name: found.count(name) for name in VERDICTS}
+    return {**report, "verdict": overall(found), "counts": counts, "claims": chosen}
 
 
 class Table:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.special import stdtr, stdtrit
-
 CONFIDENCE = 0.95
 MIN_SEEDS = 5
 
@@ -48,6 +46,8 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         raise ValueError(f"an interval needs two or more finite values, got {list(values)}")
+    from scipy.special import stdtrit  # here: commands that only read verdicts stay quick
+
     mean, sd = mean_sd(values)
     half = float(stdtrit(len(values) - 1, 0.5 + confidence / 2)) * sd / math.sqrt(len(values))
     return Estimate(len(values), mean, sd, mean - half, mean + half, 2 * _tail(values, 0.0, None))
@@ -73,6 +73,8 @@ def equivalence(
 
 def _tail(values: Sequence[float], null: float, side: Literal["greater", "less"] | None) -> float:
     """Return the one-sided p of the mean against `null`; side None: towards where it lies."""
+    from scipy.special import stdtr
+
     mean, sd = mean_sd(values)
     shift = mean - null
     if side == "less" or (side is None and shift < 0):
