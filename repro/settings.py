@@ -6,6 +6,7 @@ paper. Machine settings never enter a key; they come from, weakest first: the de
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -52,14 +53,16 @@ class Params:
 class Machine:
     """Where runs go. cluster: a file of `slurm/clusters/`, for the executor `slurm`. snapshot: jobs
     run a copy of the code made when they were submitted. workers: runs side by side on this
-    machine, 0 = one per core. store: finished runs by key. assets: downloaded archives. Empty paths
-    mean what the cluster file says, then the defaults of `load`."""
+    machine, 0 = one per core. store: finished runs by key. quota: bytes the store may have (20GB);
+    over it, drivers delete what nothing needs; empty: no limit. assets: downloaded archives. Empty
+    paths mean what the cluster file says, then the defaults of `load`."""
 
     executor: str = "local"
     cluster: str = ""
     snapshot: bool = False
     workers: int = 0
     store: str = ""
+    quota: str = ""
     assets: str = ""
     log_level: str = "info"
 
@@ -76,6 +79,7 @@ class Settings:
     snapshot: bool
     workers: int
     store: Path
+    quota: int | None
     assets: Path
     log_level: str
 
@@ -119,6 +123,7 @@ def load(root: Path | str | None = None, **flags: Any) -> Settings:
         snapshot=machine.snapshot,
         workers=machine.workers or len(os.sched_getaffinity(0)),
         store=_absolute(machine.store or site.get("store") or ".repro/store", root),
+        quota=parse_bytes(machine.quota) if machine.quota else None,
         assets=_absolute(machine.assets or site.get("assets") or "~/.cache/repro/assets", root),
         log_level=machine.log_level,
     )
@@ -165,10 +170,25 @@ def _load_machine(root: Path, flags: Mapping[str, Any]) -> Machine:
     _require(source.get("log_level"), "log_level", machine.log_level, LOG_LEVELS)
     if machine.workers < 0:
         raise misuse(source["workers"], "workers", f"must be 0 or more, got {machine.workers}")
+    if machine.quota:
+        try:
+            parse_bytes(machine.quota)
+        except UserError as error:
+            raise misuse(source["quota"], "quota", str(error)) from error
     if machine.executor == "slurm" and not machine.cluster:
         raise misuse(source["executor"], "executor", "slurm needs `cluster`, a file such as "
                      "slurm/clusters/a100.yaml (setting, REPRO_CLUSTER or --cluster)")
     return machine
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes that a text means: 500MB, 20 GB, 1.5TiB or a bare number. Raises
+    UserError."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise UserError(f"must be a size such as 500MB, 20GB or 1.5TiB, not {text!r}")
+    power = " KMGT".index(match[2].upper() or " ")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 def _site(cluster: Path | None) -> dict[str, Any]:

@@ -42,8 +42,14 @@ def write_text(path: Path, text: str, durable: bool = True) -> None:
 
 def disk_full(path: Path | str) -> str:
     """Return the one line a user gets for a full disk."""
-    return (f"{path}: no space left on this disk or quota; free some (`repro gc`) or set another "
-            "`store`, then run again: finished runs and checkpoints are kept")
+    return (f"{path}: no space left on this disk or quota; free some (`repro store gc`) or set "
+            "another `store`, then run again: finished runs and checkpoints are kept")
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise UserError unless so many bytes fit on the disk of a folder."""
+    if shutil.disk_usage(folder).free < size:
+        raise UserError(disk_full(folder))
 
 
 def write_json(path: Path, data: Any, durable: bool = True) -> None:
@@ -139,7 +145,9 @@ def remove(path: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of the files below a directory; hard links inside count once."""
+    """Return the bytes of a file, or of those below a directory; hard links inside count once."""
+    if folder.is_file():
+        return folder.lstat().st_size
     seen = {}
     for base, _, files in os.walk(folder):
         for name in files:

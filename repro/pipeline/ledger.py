@@ -177,6 +177,8 @@ class Ledger:
     def _again(self, key: str) -> None:
         self.states[key] = "waiting"
         for one in self.specs[key].upstream:
+            if self.states.get(one.key) == "done" and not self.store.entry(one.key).is_done:
+                del self.states[one.key]  # it was found damaged, or deleted by hand, meanwhile
             self._want(one)
         self._weigh()
 

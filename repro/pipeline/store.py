@@ -9,24 +9,38 @@
                             ckpt/ log/    checkpoints, output                       job
                             out/          the artefact, read-only, with MANIFEST.json
                             run.json done.json | failed.json | interrupted.json     job, at the end
+                            (the time of done.json is that of the run's last use)
     <store>/jobs/           one record per living job
+    <store>/holds/          keys that a living command relies on: gc leaves them
     <store>/quarantine/     entries whose bytes no longer match their digests
     <store>/submit.lock     held while anything is submitted
 """
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from repro.errors import UserError
-from repro.pipeline import files
-from repro.pipeline.spec import SHORT, RunSpec, digest
+from repro.pipeline import files, records
+from repro.pipeline.spec import SHORT, digest
 
 MANIFEST = "MANIFEST.json"
 ENDS = ("done", "failed", "interrupted")
+_AWAY = "`repro store verify --set-aside` moves it out of the way"
+
+
+class Named(Protocol):
+    """A run by its key, and who asked for it: `spec.RunSpec`, or a run of a remote."""
+
+    key: str
+    label: str
+    paper: str
+    profile: str
+    arm: str
+    ingredients: dict[str, Any]
 
 
 class CorruptedEntry(UserError):
@@ -61,8 +75,14 @@ class Entry:
         return self.dir / "starts.log"
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Return request, intent, job, progress, run, done, failed or interrupted .json."""
-        return files.read_json(self.dir / f"{name}.json")
+        """Return request, intent, job, progress, run, done, failed or interrupted .json. Raises
+        UserError with file and field when it is not what such a file holds."""
+        path = self.dir / f"{name}.json"
+        try:
+            data = files.read_json(path)
+            return None if data is None else records.check(name, data, path)
+        except UserError as error:
+            raise UserError(f"{error}; {_AWAY}") from error
 
     def write(self, name: str, data: dict[str, Any], durable: bool = True) -> None:
         files.write_json(self.dir / f"{name}.json", data, durable)
@@ -83,40 +103,68 @@ class Entry:
         """Return whether a process is running it now, whoever started that."""
         return files.is_locked(self.exec_lock)
 
+    def used(self) -> None:
+        """Note that a finished run was of use now: those used last are kept longest."""
+        with suppress(OSError):  # of another user, or just deleted
+            os.utime(self.dir / "done.json")
+
     def verify(self, full: bool = False) -> None:
         """Raise CorruptedEntry unless out/ holds exactly the stored files.
 
         Size and modification time are compared; the sha256 where those differ, or of all if `full`.
         """
+        stored = self._stored()
         try:
-            stored = (self.read("done") or {})["files"]
             present = [n for n in files.tree(self.out) if n != MANIFEST]
-        except (KeyError, UserError) as error:
-            raise CorruptedEntry(f"{self.dir}: done.json is not readable") from error
-        odd = sorted(set(present) ^ set(stored))
-        if odd:
-            kind = "missing" if odd[0] in stored else "not part of the run"
-            raise CorruptedEntry(f"{self.out / odd[0]}: {kind}")
-        for name, facts in stored.items():
-            stat = (self.out / name).stat()
-            same = [stat.st_size, stat.st_mtime_ns] == [facts["bytes"], facts["mtime_ns"]]
-            if (full or not same) and files.sha256(self.out / name) != facts["sha256"]:
-                raise CorruptedEntry(f"{self.out / name}: sha256 is not the one stored "
-                                     f"({facts['sha256'][:12]}...)")
-        expected = _manifest(self.key, {n: facts["sha256"] for n, facts in stored.items()})
-        with suppress(UserError):
-            if files.read_json(self.out / MANIFEST) == expected:
-                return
-        raise CorruptedEntry(f"{self.out / MANIFEST}: does not match done.json")
+            odd = sorted(set(present) ^ set(stored))
+            if odd:
+                kind = "missing" if odd[0] in stored else "not part of the run"
+                raise CorruptedEntry(f"{self.out / odd[0]}: {kind}")
+            for name, facts in stored.items():
+                stat = (self.out / name).stat()
+                same = [stat.st_size, stat.st_mtime_ns] == [facts["bytes"], facts.get("mtime_ns")]
+                if (full or not same) and files.sha256(self.out / name) != facts["sha256"]:
+                    raise CorruptedEntry(f"{self.out / name}: sha256 is not the one stored "
+                                         f"({facts['sha256'][:12]}...)")
+            manifest = files.read_json(self.out / MANIFEST)
+        except PermissionError as error:
+            raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        except OSError as error:  # gone meanwhile, or a bad disk
+            raise CorruptedEntry(f"{error.filename or self.out}: {error.strerror}") from error
+        except CorruptedEntry:
+            raise
+        except UserError as error:
+            raise CorruptedEntry(str(error)) from error
+        if manifest != _manifest(self.key, {n: facts["sha256"] for n, facts in stored.items()}):
+            raise CorruptedEntry(f"{self.out / MANIFEST}: does not match done.json")
 
-    def finish(self, scratch: Path, record: dict[str, Any]) -> None:
+    def _stored(self) -> dict[str, dict[str, Any]]:
+        """Return the files of a finished run with their facts. Raises CorruptedEntry."""
+        path = self.dir / "done.json"
+        try:
+            done = records.check("done", files.read_json(path), path)
+        except UserError as error:
+            raise CorruptedEntry(str(error)) from error
+        if done["key"] != self.key:
+            raise CorruptedEntry(f"{path}: key: must be {self.key}, not {done['key']}")
+        return done["files"]
+
+    def finish(
+        self, scratch: Path, record: dict[str, Any], expected: Mapping[str, str] | None = None
+    ) -> None:
         """Seal the artefact in `scratch` and make it this run's: digests, read-only, renamed,
-        run.json, done.json. Nothing counts as finished before the last of these."""
+        run.json, done.json. Nothing counts as finished before the last of these.
+
+        expected: file -> sha256, where they are known. Raises CorruptedEntry if it is another.
+        """
         names = [n for n in files.tree(scratch) if n != MANIFEST]
         if not names:
             raise UserError(f"{record.get('label', self.dir)}: the stage left nothing in its "
                             "artefact directory")
         digests = {name: files.sha256(scratch / name) for name in names}
+        if expected is not None and digests != dict(expected):
+            odd = sorted(set(digests.items()) ^ set(expected.items()))[0][0]
+            raise CorruptedEntry(f"{scratch / odd}: sha256 is not the one in its manifest")
         files.write_json(scratch / MANIFEST, _manifest(self.key, digests))
         for name in (*names, MANIFEST):
             (scratch / name).chmod(0o444)
@@ -146,18 +194,30 @@ class Store:
         return Entry(self.root, key)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every run directory that has a readable request."""
-        for path in sorted(self.root.glob("??/*/request.json")):
+        """Yield every run directory that has a readable request; `repro store verify` tells of
+        the others."""
+        for folder in self.folders():
             with suppress(UserError):
-                request = files.read_json(path)
-                if request is not None and request["key"][:SHORT] == path.parent.name:
-                    yield Entry(self.root, request["key"])
+                yield self.named(folder)
+
+    def folders(self) -> list[Path]:
+        """Return every run directory."""
+        return sorted(self.root.glob(f"??/{'[0-9a-f]' * SHORT}"))
+
+    def named(self, folder: Path) -> Entry:
+        """Return the run of a directory. Raises UserError unless its request says which."""
+        path = folder / "request.json"
+        request = records.check("request", files.read_json(path), path)
+        check_request(request, entry := self.entry(request["key"]))
+        if entry.dir != folder:
+            raise UserError(f"{path}: key: {request['key'][:SHORT]} belongs elsewhere")
+        return entry
 
     def submitting(self) -> AbstractContextManager[bool]:
         """Hold the lock under which jobs are submitted: seconds at most, so wait for it."""
         return files.locked(self.root / "submit.lock")
 
-    def prepare(self, spec: RunSpec, root: Path) -> Entry:
+    def prepare(self, spec: Named, root: Path) -> Entry:
         """Write the run's request (only while no copy of it lives). root: of the suite's code."""
         entry = self.entry(spec.key)
         for folder in (entry.dir, entry.checkpoints, entry.log.parent):
@@ -178,8 +238,9 @@ class Store:
         found = []
         for path in sorted((self.root / "jobs").glob("*.json")):
             with suppress(UserError):
-                found.append(files.read_json(path))
-        return [job for job in found if job is not None]
+                if (job := files.read_json(path)) is not None:
+                    found.append(records.check("job", job, path))
+        return found
 
     def record(self, job: dict[str, Any]) -> None:
         """Note a submitted job with its runs, and in the list of jobs."""
@@ -215,14 +276,21 @@ class Store:
         try:
             entry.verify(full)
         except CorruptedEntry as error:
-            raise CorruptedEntry(f"{error}; {self.quarantine(entry)}") from error
+            raise CorruptedEntry(f"{error}; {self.quarantine(entry.dir)}") from error
+        entry.used()
         return True
 
-    def quarantine(self, entry: Entry) -> str:
-        """Move an entry out of the way; return what was done, in words."""
-        target = self.root / "quarantine" / f"{entry.dir.name}.{time.time_ns()}"
+    def quarantine(self, folder: Path) -> str:
+        """Move a run's directory out of the way; return what was done, in words."""
+        target = self.root / "quarantine" / f"{folder.name}.{time.time_ns()}"
         target.parent.mkdir(exist_ok=True)
-        os.rename(entry.dir, target)
+        try:
+            os.rename(folder, target)
+        except FileNotFoundError:
+            return "gone meanwhile"
+        except OSError as error:
+            raise UserError(f"{folder}: damaged, and cannot be moved to {target}: "
+                            f"{error.strerror}") from error
         return f"moved to {target}"
 
     def link(self, key: str, target: Path) -> None:
@@ -232,11 +300,11 @@ class Store:
         entry = self.entry(key)
         linked = _same_files(entry.out, target)
         if not self.checked(key, full=not linked):
-            raise UserError(f"{entry.dir}: run is not finished")
+            raise CorruptedEntry(f"{entry.dir}: the finished run is not there")
         if not linked:
             files.link_tree(entry.out, target)
 
-    def seed_from(self, spec: RunSpec, folder: Path, root: Path) -> bool:
+    def seed_from(self, spec: Named, folder: Path, root: Path) -> bool:
         """Take a finished artefact back from a workspace, by hard link; return whether it was.
 
         The directory must carry a manifest with this run's key, and every file its digest; else
@@ -248,7 +316,8 @@ class Store:
             return False
         if not isinstance(manifest, dict) or manifest.get("key") != spec.key:
             return False
-        digests = manifest["files"]
+        digests = records.check_fields({"files": records.TEXTS}, manifest,
+                                       folder / MANIFEST)["files"]
         for name in sorted({*digests, *files.tree(folder)} - {MANIFEST}):
             if name not in digests or not (folder / name).is_file():
                 kind = "not in its manifest" if name not in digests else "missing"
@@ -265,7 +334,8 @@ class Store:
             files.remove(scratch)
             files.link_tree(folder, scratch)
             entry.finish(scratch, {"key": spec.key, "label": spec.label,
-                                   "ingredients": spec.ingredients, "seeded_from": str(folder)})
+                                   "ingredients": spec.ingredients, "seeded_from": str(folder)},
+                         digests)
         return True
 
 
