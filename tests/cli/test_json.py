@@ -18,6 +18,7 @@ CASES = {
     "status": ["status"],
     "cancel": ["cancel", "electra"],
     "verdict": ["verdict", "electra"],
+    "cost": ["cost", "electra"],
     "board": ["board"],
     "render": ["render", "electra"],
     "data fetch": ["data", "fetch"],
