@@ -7,7 +7,7 @@ paper finds them finished.
 import click
 
 from repro import settings
-from repro.config.resolve import resolve
+from repro.commands.common import resolve_paper
 from repro.config.resolved import path_of
 from repro.data import fetching
 from repro.paper import Paper
@@ -32,16 +32,13 @@ def run_demo(workers: int | None = None) -> int:
     arms = (claim.baseline.arm, claim.method.arm)
     click.echo(f"{paper.title} ({paper.venue} {paper.year}): {claim.text}")
     fetching.fetch([PAPER], found.assets, root=found.root, say=click.echo)
-    resolved = resolve(
-        paper, PROFILE, numerics=found.suite.numerics, overrides=found.overrides(PAPER)
-    )
-    resolved.write(path_of(found.root, PAPER, PROFILE))
+    resolve_paper(paper, PROFILE).write(path_of(found.root, PAPER, PROFILE))
     code = submit(Request((PAPER,), PROFILE, arms, wait=True), found)
     if code:
         return code
-    tree, store = load_tree(paper, PROFILE), Store(found.store)
+    tree, store = load_tree(paper, PROFILE, found.suite), Store(found.store)
     for arm in arms:
-        specs = expand(paper, tree, PROFILE, "eval", arm, found.suite.seeds, found.suite.epoch)
+        specs = expand(paper, tree, PROFILE, "eval", arm, found.suite.seeds)
         link_artefacts(paper, specs, store)
     part = paper.limited(arms, (CLAIM,))
     click.echo(terminal.verdict(judge.judge(part, PROFILE, collect.collect(part, PROFILE))))

@@ -18,15 +18,16 @@ from omegaconf.errors import OmegaConfBaseException
 from repro import yaml
 from repro.errors import UserError
 
-NUMERICS = ("portable", "native")
+NUMERICS = ("portable", "universal", "native")
 EXECUTORS = ("local", "slurm")
 LOG_LEVELS = ("quiet", "info", "debug")
 
 
 @dataclass
 class Suite:
-    """profiles, seeds: what `dvc repro` runs. numerics: `portable` pins the CPU instruction set.
-    epoch: raise it to compute everything anew (part of every key)."""
+    """profiles, seeds: what `dvc repro` runs. numerics: how the CPU's instruction set is
+    pinned, see `repro.train.determinism`. epoch: raise it to compute everything anew (part of every
+    key)."""
 
     profiles: list[str] = field(default_factory=lambda: ["mini"])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])

@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from repro import settings
 from repro.check.footprint import Footprint, measure
 from repro.config.build import build
 from repro.errors import UserError
@@ -64,15 +63,15 @@ def _arm(
     config = tree["arms"][arm][PRETRAIN]["config"]
     need = paper.resources_of(profile, PRETRAIN)
     row: Report = {"arm": arm, "parameters": None, "paper": None, "fits": None}
-    row |= amounts(config)
+    row |= amounts(config, paper.root)
     if "objective" not in config:
         return row | {"note": f"{config['_fn']} has no objective to build"}
     try:
-        found, flops = _measured(paper, config, _vocabulary(paper, tree, arm), made)
+        found, flops = _measured(paper, config, vocabulary(paper, tree, arm), made)
     except UserError as error:
         problems.append(f"{arm}: cannot be built: {error}")
         return row
-    row["parameters"] = {"encoder": found.encoder, "trained": found.trained}
+    row["parameters"] = {"exported": found.exported, "trained": found.trained}
     row["flops"] = flops * row["steps"] * row["accumulation"]
     row["memory"] = memory(found, config, need.tasks)
     if need.gpus and row["flops"]:
@@ -81,31 +80,32 @@ def _arm(
     return row | _against_the_paper(paper, arm, row["parameters"], problems)
 
 
-def amounts(config: Tree) -> Report:
+def amounts(config: Tree, root: Path) -> Report:
     """Return steps, rows and tokens of an update, and tokens of the whole run."""
-    accumulation = config.get("accumulation", 1)
-    rows = config.get("batch_size", 0) * accumulation
-    length, steps = config.get("sequence_length", 0), config.get("steps", 0)
-    return {"steps": steps, "rows": rows, "accumulation": accumulation,
-            "sequence_length": length, "tokens": steps * rows * length}
+    accumulation, steps = config.get("accumulation", 1), config.get("steps", 0)
+    batches = build(config["batches"], root)() if "batches" in config else None
+    shape = batches.shape if batches else {}
+    return {"steps": steps, "rows": shape.get("batch_size", 0) * accumulation,
+            "accumulation": accumulation, "sequence_length": shape.get("sequence_length", 0),
+            "tokens": steps * accumulation * batches.tokens if batches else 0}
 
 
 def _measured(
     paper: Paper, config: Tree, vocab: VocabInfo, made: dict[str, tuple[Footprint, int]]
 ) -> tuple[Footprint, int]:
     """Return the footprint and the operations of one batch; equal models are built once."""
-    shape = {"batch_size": config["batch_size"], "sequence_length": config["sequence_length"]}
     bf16 = config.get("precision") == "bf16"
-    place = json.dumps([config["objective"], config["optimizer"], shape, bf16, vocab.size])
+    parts = [config[name] for name in ("batches", "objective", "optimizer")]
+    place = json.dumps([*parts, bf16, vocab.size])
     if place not in made:
-        objective = build(config["objective"], paper.root)()
+        batches, objective = (build(part, paper.root)() for part in parts[:2])
         optimizer = build(config["optimizer"], paper.root)
-        found, model = measure(objective, optimizer, vocab, bf16=bf16, **shape)
-        made[place] = found, objective.training_flops(model, **shape)
+        found, model = measure(objective, optimizer, batches, vocab, bf16=bf16)
+        made[place] = found, objective.training_flops(model, **batches.shape)
     return made[place]
 
 
-def _vocabulary(paper: Paper, tree: Tree, arm: str) -> VocabInfo:
+def vocabulary(paper: Paper, tree: Tree, arm: str) -> VocabInfo:
     """Return a vocabulary of the size that the arm's data stage would make. Raises UserError."""
     source = paper.provider(arm, DATA)
     size = stated.look_up(tree, source, DATA, "tokenizer.vocab_size") if source else None
@@ -159,8 +159,7 @@ def stages(paper: Paper, profile: str, tree: Tree, cluster: Path | str | None) -
     """Return by stage what one job asks for, how many runs and jobs there are, and the most core-
     and GPU-hours that the requests come to."""
     site = Cluster.load(cluster) if cluster else Cluster(name="any")
-    suite = settings.load_params(paper.root / "params.yaml").suite
-    cells = expand_all(paper, tree, profile, suite.seeds, suite.epoch)
+    cells = expand_all(paper, tree, profile, tree["seeds"])
     runs = [specs[0] for specs in closure(s for made in cells.values() for s in made).values()]
     return [_stage(paper, profile, stage, [run for run in runs if run.stage == stage], site)
             for stage in paper.stages]

@@ -1,8 +1,8 @@
 """How large a training run is, measured on the meta device: shapes and types without values.
 
-B rows of T tokens go through the real objective once, forward and backward, and the real optimiser
-makes its state; only the memory behind the tensors is missing, and it is counted as it would be
-taken and given back.
+A batch of the largest shape goes through the real objective once, forward and backward, and the
+real optimiser makes its state; only the memory behind the tensors is missing, and it is counted as
+it would be taken and given back.
 """
 
 import weakref
@@ -17,8 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from repro.text.tokenizer import VocabInfo
-from repro.train.objective import Objective
+from repro.train.objective import Batch, Batches, Objective
 from repro.train.streams import Streams
 
 # What torch.autocast runs in bfloat16, and what it runs in float32, of what encoders call.
@@ -31,11 +30,11 @@ _UPPER = {"layer_norm", "rms_norm", "group_norm", "softmax", "log_softmax", "cro
 
 @dataclass(frozen=True)
 class Footprint:
-    """encoder, trained: parameters, of what is kept and of all that is trained. The others in
+    """exported, trained: parameters, of what is kept and of all that is trained. The others in
     bytes: weights, state of the optimiser, and the most that one forward and backward pass holds
     beside them, gradients included (None where values would be needed to know)."""
 
-    encoder: int
+    exported: int
     trained: int
     weights: int
     optimizer: int
@@ -138,13 +137,12 @@ def _drop(
 def measure(
     objective: Objective,
     optimizer: Callable[[nn.Module], torch.optim.Optimizer],
-    vocab: VocabInfo,
+    batches: Batches,
+    vocab: Any,
     *,
-    batch_size: int,
-    sequence_length: int,
     bf16: bool,
 ) -> tuple[Footprint, nn.Module]:
-    """Return the footprint of one batch of full rows, and the model on the meta device.
+    """Return the footprint of one batch of the largest shape, and the model on the meta device.
 
     Raises UserError as the objective does, for example for rows longer than its positions.
     """
@@ -152,14 +150,14 @@ def measure(
         model = objective.build(vocab, Streams(0)).train()
     trained = list(model.parameters())
     try:
-        working = _working(objective, model, vocab, (batch_size, sequence_length), GpuLike(bf16))
+        working = _working(objective, model, batches.example(vocab), GpuLike(bf16))
     except (NotImplementedError, RuntimeError):
         # An operation whose result's shape depends on values has no answer here.
         working = None
         for parameter in trained:
             parameter.grad = torch.empty_like(parameter)
     return Footprint(
-        encoder=sum(p.numel() for p in objective.encoder(model).parameters()),
+        exported=sum(p.numel() for p in objective.exported(model).parameters()),
         trained=sum(p.numel() for p in trained),
         weights=sum(p.nbytes for p in trained),
         optimizer=_state(optimizer(model)),
@@ -168,18 +166,15 @@ def measure(
 
 
 def _working(
-    objective: Objective, model: nn.Module, vocab: VocabInfo, shape: tuple[int, int],
-    kernels: TorchFunctionMode,
+    objective: Objective, model: nn.Module, batch: Batch, kernels: TorchFunctionMode
 ) -> int:
     """Return the most bytes that a forward and backward pass holds beside the weights."""
-    tokens_BT = torch.randint(len(vocab.special), vocab.size, shape)
-    keep_BT = torch.ones(shape, dtype=torch.bool)
     with Live(next(model.parameters()).device.type) as live:
         for tensor in (*model.parameters(), *model.buffers()):
             live.add(tensor)
         before = live.now
         with kernels:
-            loss = objective.loss(model, tokens_BT, keep_BT, Streams(0), 0)["loss"]
+            loss = objective.loss(model, *batch, Streams(0), 0)["loss"]
         loss.backward()
     return live.peak - before
 

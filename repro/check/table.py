@@ -37,7 +37,7 @@ def _models(report: Report) -> Table:
     table = Table(title=f"{report['paper']} ({report['profile']}): pre-training",
                   title_justify="left")
     table.add_column("arm", no_wrap=True)
-    for name in ("encoder", "the paper", "trained", "steps", "rows", "length", "tokens", "FLOPs",
+    for name in ("exported", "the paper", "trained", "steps", "rows", "length", "tokens", "FLOPs",
                  "memory per GPU"):
         table.add_column(name, justify="right")
     for row in report["arms"]:
@@ -45,7 +45,7 @@ def _models(report: Report) -> Table:
         mark = "" if row["fits"] is None else (" ✓" if row["fits"] else " ✗")
         table.add_row(
             row["arm"],
-            count(sizes["encoder"]) if sizes else NONE,
+            count(sizes["exported"]) if sizes else NONE,
             f"{count(given['value'])}{mark}" if given else NONE,
             count(sizes["trained"]) if sizes else NONE,
             f"{row['steps']:,}", f"{row['rows']:,}", f"{row['sequence_length']:,}",

@@ -58,7 +58,8 @@ def resolve_paper(paper: Any, profile: str) -> Any:
 
     paper.check_profile(profile)
     found = settings.load(paper.root)
-    return resolve(paper, profile, numerics=found.suite.numerics,
+    suite = found.suite
+    return resolve(paper, profile, numerics=suite.numerics, epoch=suite.epoch, seeds=suite.seeds,
                    overrides=found.overrides(paper.slug))
 
 

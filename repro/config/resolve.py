@@ -8,6 +8,7 @@ until another one replaces it. What has no effect is an error, not silence.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,19 @@ class ResolvedPaper:
 
 
 def resolve(
-    paper: Any, profile: str, *, numerics: str = "portable", overrides: list[str] | None = None
+    paper: Any,
+    profile: str,
+    *,
+    numerics: str = "portable",
+    epoch: int = 1,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    overrides: list[str] | None = None,
 ) -> ResolvedPaper:
     """Return the resolved settings of every arm and stage of a profile.
 
-    paper: `repro.paper.Paper`. overrides: gin bindings from `params.yaml`, such as
-    "bert/pretraining.pretrain.steps = 10". Raises one UserError that lists every problem of the
-    paper, a line each, `file:line: what is wrong`.
+    paper: `repro.paper.Paper`. numerics, epoch, seeds: of the suite. overrides: gin bindings from
+    `params.yaml`, such as "bert/pretraining.pretrain.steps = 10". Raises one UserError that lists
+    every problem of the paper, a line each, `file:line: what is wrong`.
     """
     problems = Problems()
     files = parse_files(paper.gin_files(profile), paper.root, problems, suite=paper.dir.parent)
@@ -85,6 +92,8 @@ def resolve(
         "paper": paper.slug,
         "profile": profile,
         "numerics": numerics,
+        "epoch": epoch,
+        "seeds": list(seeds),
         "versions": resolved.versions(),
         "arms": {arm: _sections(stages, signatures.sources) for arm, stages in walk.tree.items()},
     }

@@ -3,21 +3,66 @@
 Shapes: B rows, T positions; W units (windows or documents) of one epoch.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from repro.data.shards import Corpus
+from repro.data.shards import Corpus, open_corpus
 from repro.errors import UserError
+from repro.text.tokenizer import FILES, VocabInfo
 
 
 class OrderStreams(Protocol):
     """What batches need of `repro.train.streams.Streams`."""
 
     def numpy(self, name: str, step: int = 0) -> np.random.Generator: ...
+
+
+class TokenRows:
+    """Rows of one corpus of the data artefact: a `repro.train.objective.Batches`.
+
+    batch_size: rows B. sequence_length: positions T, special tokens included. packed: rows are
+    windows of the joined documents; otherwise one document each, cut or padded.
+    """
+
+    files = FILES
+
+    def __init__(
+        self, *, corpus: str, batch_size: int, sequence_length: int, packed: bool = True
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size = {batch_size}: must be at least 1")
+        self.corpus = corpus
+        self.packed = packed
+        self.shape = {"batch_size": batch_size, "sequence_length": sequence_length}
+
+    @property
+    def tokens(self) -> int:
+        """Positions in a batch, padding included."""
+        return self.shape["batch_size"] * self.shape["sequence_length"]
+
+    def open(
+        self, folder: Path, streams: OrderStreams
+    ) -> tuple[VocabInfo, Callable[[int], tuple[Tensor, Tensor]]]:
+        """Return the vocabulary and batch(index) -> (tokens_BT, keep_BT), see `pretraining_batch`.
+
+        Raises UserError for a missing or damaged corpus.
+        """
+        corpus = open_corpus(folder, self.corpus)
+        return corpus.vocab, partial(
+            pretraining_batch, corpus, streams, packed=self.packed, **self.shape
+        )
+
+    def example(self, vocab: VocabInfo) -> tuple[Tensor, Tensor]:
+        """Return a batch of full rows of random words, for measuring without data."""
+        shape = tuple(self.shape.values())
+        tokens_BT = torch.randint(len(vocab.special), vocab.size, shape)
+        return tokens_BT, torch.ones(shape, dtype=torch.bool)
 
 
 def units_per_epoch(corpus: Corpus, *, sequence_length: int, packed: bool = True) -> int:

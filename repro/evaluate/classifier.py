@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedModel
@@ -50,6 +51,19 @@ def new_encoder(folder: Path) -> PreTrainedModel:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: no readable config.json") from error
     return AutoModel.from_config(config, **_without_pooler(config)).eval()
+
+
+def save(folder: Path, encoder: PreTrainedModel, weights: dict[str, torch.Tensor]) -> None:
+    """Write a fine-tuned classifier: the encoder as AutoModel loads it, and head.safetensors.
+
+    encoder: of the same shape. weights: as `Classifier.state_dict` names them.
+    """
+    parts: dict[str, dict[str, torch.Tensor]] = {"encoder": {}, "head": {}}
+    for name, tensor in weights.items():
+        owner, _, rest = name.partition(".")
+        parts[owner][rest] = tensor
+    encoder.save_pretrained(folder, state_dict=parts["encoder"])
+    save_file(parts["head"], folder / "head.safetensors")
 
 
 def _without_pooler(config) -> dict[str, bool]:

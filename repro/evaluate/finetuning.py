@@ -4,7 +4,8 @@
     <out>/labels/<task>.npy        test labels; tagging also <task>.lengths.npy, tokens a sentence
     <out>/tasks.json               per task: kind, labels, metrics, what was chosen, cost
     <out>/history.jsonl            one object per trial
-    <out>/encoder/config.json, <out>/summary.json   shape and pre-training cost of the encoder
+    <out>/model/config.json, <out>/summary.json   shape and pre-training cost of the encoder
+    <out>/tuned/<task>/            with keep_weights: encoder (for AutoModel) and head.safetensors
 """
 
 import json
@@ -25,6 +26,7 @@ from repro.errors import UserError
 from repro.evaluate import classifier, examples, flops, sweep
 from repro.evaluate.examples import Task
 from repro.evaluate.sweep import Progress, Recipe
+from repro.nn import flops as operations
 from repro.train import determinism, optimizers
 from repro.train.streams import Streams
 
@@ -52,6 +54,7 @@ def finetune(
     precision: Literal["fp32", "bf16"] = "fp32",
     device: Literal["cpu", "cuda"] = "cpu",
     checkpoint_every: int | None = None,
+    keep_weights: bool = False,
     load_encoder: Callable[[Path], PreTrainedModel] | None = None,
 ) -> None:
     """Fine-tune the encoder of the pretrain stage on tasks of the data stage; predict their tests.
@@ -64,14 +67,15 @@ def finetune(
     head: see `classifier.build_head`; tagging reads each labelled token, other tasks `pooling`.
     dropout: of encoder and head; None = the encoder's own. frozen: train the head on the
     encoder's features only. checkpoint_every: updates between checkpoints inside a trial; None =
-    a killed trial starts again. load_encoder(folder): None = AutoModel without pooler.
+    a killed trial starts again. keep_weights: of the chosen trials. load_encoder(folder): None =
+    AutoModel without pooler.
     Raises UserError for settings, tasks or sequences out of range, and for a loss not finite.
     """
     recipe = Recipe(
         optimizer=optimizer, schedule=schedule, learning_rates=tuple(learning_rates),
         restarts=restarts, epochs=epochs, steps=steps, batch_size=batch_size, head=head,
         pooling=pooling, dropout=dropout, frozen=frozen, clip_norm=clip_norm,
-        precision=precision, checkpoint_every=checkpoint_every,
+        precision=precision, checkpoint_every=checkpoint_every, keep_weights=keep_weights,
     )
     target = determinism.device(device)
     data = ctx.input("data")
@@ -84,7 +88,7 @@ def finetune(
     ]
     source = ctx.input("pretrain")
     load = load_encoder or classifier.load_encoder
-    encoder = load(source / "encoder").requires_grad_(not frozen).to(target)
+    encoder = load(source / "model").requires_grad_(not frozen).to(target)
     for task in loaded:
         classifier.check_fits(encoder, task)
     progress = _tune_all(ctx, encoder, loaded, recipe)
@@ -136,7 +140,7 @@ def _export(
     finished: list[Progress],
     recipe: Recipe,
 ) -> None:
-    for folder in ("predictions", "labels", "encoder"):
+    for folder in ("predictions", "labels", "model"):
         (ctx.out / folder).mkdir(parents=True, exist_ok=True)
     table, lines = {}, []
     for task, progress in zip(tasks, finished, strict=True):
@@ -148,21 +152,39 @@ def _export(
         if task.kind == "tagging":
             lengths = task.test.offsets.diff().numpy()
             np.save(ctx.out / "labels" / f"{task.name}.lengths.npy", lengths)
+        if progress.weights:
+            classifier.save(ctx.out / "tuned" / task.name, encoder, progress.weights)
         table[task.name] = _describe(task, progress, encoder, recipe)
         for trial in progress.trials:
             lines.append(json.dumps({"task": task.name} | asdict(trial)) + "\n")
-            tokens = int(task.train.lengths_N.sum()) * trial.steps * recipe.batch_size
-            ctx.count(tokens=tokens // len(task.train))
+            _count(ctx, task, encoder, recipe, trial.steps * recipe.batch_size)
     write_json(ctx.out / "tasks.json", table)
     (ctx.out / "history.jsonl").write_text("".join(lines), encoding="utf-8")
-    shutil.copyfile(source / "encoder" / "config.json", ctx.out / "encoder" / "config.json")
+    shutil.copyfile(source / "model" / "config.json", ctx.out / "model" / "config.json")
     write_json(ctx.out / "summary.json", _pretraining_cost(source))
+
+
+def _count(
+    ctx: RunContext, task: Task, encoder: PreTrainedModel, recipe: Recipe, examples_seen: int
+) -> None:
+    """Add tokens and operations of one trial; a frozen encoder reads each example once in all, and
+    its head costs next to nothing."""
+    data = task.train
+    ctx.count(tokens=int(data.lengths_N.sum()) * examples_seen // len(data))
+    if not recipe.frozen:
+        head = _head(task, encoder, recipe)
+        forward = flops.per_example(encoder, head, data.lengths_N.tolist(), len(data.targets_U))
+        ctx.count(flops=round(operations.training(forward) * examples_seen))
+
+
+def _head(task: Task, encoder: PreTrainedModel, recipe: Recipe) -> nn.Module:
+    return classifier.build_head(recipe.head, encoder.config.hidden_size, task.outputs, 0.0)
 
 
 def _describe(
     task: Task, progress: Progress, encoder: PreTrainedModel, recipe: Recipe
 ) -> dict[str, Any]:
-    head = classifier.build_head(recipe.head, encoder.config.hidden_size, task.outputs, 0.0)
+    head = _head(task, encoder, recipe)
     test, best = task.test, progress.trials[progress.best]
     cost = flops.per_example(encoder, head, test.lengths_N.tolist(), len(test.targets_U))
     return {

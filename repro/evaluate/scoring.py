@@ -125,7 +125,7 @@ def _latency(members: list[_Member], repeats: int) -> dict[str, float]:
     length = round(sum(info["mean_length"] for info in tasks) / len(tasks))
     calls = []
     for member in members:
-        encoder = new_encoder(member.folder / "encoder")
+        encoder = new_encoder(member.folder / "model")
         ids_1T = torch.arange(length)[None] % encoder.config.vocab_size
         calls.append(lambda encoder=encoder, ids_1T=ids_1T: encoder(input_ids=ids_1T))
     with torch.inference_mode():

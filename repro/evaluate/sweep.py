@@ -46,6 +46,7 @@ class Recipe:
     clip_norm: float | None
     precision: str
     checkpoint_every: int | None
+    keep_weights: bool
 
     def __post_init__(self) -> None:
         rates = self.learning_rates
@@ -88,11 +89,13 @@ class Trial:
 
 @dataclass
 class Progress:
-    """What is finished of a task: trials in order, which is best on dev, its test outputs_UC."""
+    """What is finished of a task: trials in order, which is best on dev, its test outputs_UC, and
+    its weights where they are asked for."""
 
     trials: list[Trial] = field(default_factory=list)
     best: int = -1
     outputs_UC: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def tune(
@@ -135,6 +138,7 @@ def tune(
         )
         if better:
             progress.best, progress.outputs_UC = index, trainer.outputs("test")
+            progress.weights = trainer.weights() if recipe.keep_weights else {}
         progress.trials.append(Trial(rate, restart, dev, loss, trainer.steps))
         _save(path, progress)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -239,6 +243,10 @@ class _Trainer:
             return self.model.head.eval()(self._frozen(split)).cpu()
         return classifier.predict(self.model, getattr(self.task, split))
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return a copy of encoder and head on the CPU."""
+        return {n: t.detach().cpu().clone() for n, t in self.model.state_dict().items()}
+
     def _frozen(self, split: str) -> torch.Tensor:
         if split not in self.features:
             data = getattr(self.task, split)
@@ -262,6 +270,7 @@ def _save(path: Path, progress: Progress) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {"outputs_UC": progress.outputs_UC.contiguous()}
+        tensors |= {f"weights/{name}": t.contiguous() for name, t in progress.weights.items()}
         save_file(tensors, scratch, metadata={"progress": json.dumps(record)})
         with scratch.open("rb") as file:
             os.fsync(file.fileno())
@@ -279,7 +288,10 @@ def _load(path: Path) -> Progress:
         with safe_open(path, framework="pt") as file:
             record = json.loads(file.metadata()["progress"])
             trials = [Trial(**trial) for trial in record["trials"]]
-            return Progress(trials, record["best"], file.get_tensor("outputs_UC"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            outputs_UC = tensors.pop("outputs_UC")
+            weights = {name.partition("/")[2]: t for name, t in tensors.items()}
+            return Progress(trials, record["best"], outputs_UC, weights)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         _log.warning("%s: unreadable (%s); this task starts again", path, error)
         return Progress()

@@ -86,7 +86,7 @@ class MaskedLM:
         logits_MV = model.head(gather(hidden_BTD, masked.positions.to(device)))
         return {"loss": masked_lm_loss(logits_MV, masked.targets.to(device))}
 
-    def encoder(self, model: MaskedLMModel) -> PreTrainedModel:
+    def exported(self, model: MaskedLMModel) -> PreTrainedModel:
         """Return the encoder."""
         return model.encoder
 

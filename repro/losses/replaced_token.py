@@ -284,7 +284,7 @@ class ReplacedTokenDetection:
             **logged,
         }
 
-    def encoder(self, model: GeneratorModel) -> PreTrainedModel:
+    def exported(self, model: GeneratorModel) -> PreTrainedModel:
         """Return the encoder; the generator is thrown away after pre-training."""
         return model.encoder
 

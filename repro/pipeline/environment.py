@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-from repro.pipeline.execute import THREADS
 from repro.pipeline.jobs import Pack
-from repro.train.determinism import NUMERICS_ENV
+from repro.train.determinism import NUMERICS_ENV, THREADS
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

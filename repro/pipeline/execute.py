@@ -29,7 +29,6 @@ from repro.pipeline.store import Entry, Store, check_request
 if TYPE_CHECKING:
     from repro.train.rendezvous import Tasks
 
-THREADS = 1  # the number of threads changes float sums, so it is the same for every run
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 SHARED = ("pretrain",)  # stages whose entry shares its work between the tasks of a job
 _REPORT_EVERY_S = 1.0
@@ -162,7 +161,7 @@ def _run(
         if made_of["numerics"] is not None:
             from repro.train import determinism
 
-            determinism.configure(made_of["numerics"], THREADS)
+            determinism.configure(made_of["numerics"])
         context = RunContext(
             stage=made_of["stage"],
             arm=request["arm"],

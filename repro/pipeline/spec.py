@@ -103,7 +103,6 @@ def expand(
     stage: str,
     arm: str,
     seeds: Iterable[int],
-    epoch: int = 1,
 ) -> list[RunSpec]:
     """Return the runs of one stage of one arm: seeds x members, or one for the data stage.
 
@@ -111,14 +110,14 @@ def expand(
     `inputs`: the data of the arm and the stage just before; `eval` reads all members of its seed.
     Raises UserError for an unknown stage or arm, or a tree that lacks one.
     """
-    return _Expansion(paper, tree, profile, epoch).runs(stage, arm, seeds)
+    return _Expansion(paper, tree, profile).runs(stage, arm, seeds)
 
 
 def expand_all(
-    paper: "Paper", tree: dict[str, Any], profile: str, seeds: Iterable[int], epoch: int = 1
+    paper: "Paper", tree: dict[str, Any], profile: str, seeds: Iterable[int]
 ) -> dict[tuple[str, str], list[RunSpec]]:
     """Return the runs of a whole profile by (stage, arm), stages in order."""
-    expansion, seeds = _Expansion(paper, tree, profile, epoch), list(seeds)
+    expansion, seeds = _Expansion(paper, tree, profile), list(seeds)
     return {
         (stage, arm): expansion.runs(stage, arm, seeds)
         for stage in paper.stages
@@ -130,8 +129,8 @@ def expand_all(
 class _Expansion:
     """Makes each (stage, arm, seed, member) once, so that a DAG's nodes are shared objects."""
 
-    def __init__(self, paper: "Paper", tree: dict[str, Any], profile: str, epoch: int) -> None:
-        self.paper, self.tree, self.profile, self.epoch = paper, tree, profile, epoch
+    def __init__(self, paper: "Paper", tree: dict[str, Any], profile: str) -> None:
+        self.paper, self.tree, self.profile = paper, tree, profile
         self._made: dict[tuple[str, str, int | None, int], RunSpec] = {}
 
     def runs(self, stage: str, arm: str, seeds: Iterable[int]) -> list[RunSpec]:
@@ -156,7 +155,7 @@ class _Expansion:
                 code=section["code"],
                 versions=self.tree["versions"],
                 numerics=self.tree["numerics"],
-                epoch=self.epoch,
+                epoch=self.tree["epoch"],
                 seed=seed,
                 member=member,
                 inputs={s: self._inputs(stage, s, source, arm, seed, member)

@@ -15,7 +15,7 @@ from repro.pipeline.lease import Lease
 from repro.pipeline.progress import Display, choose
 from repro.pipeline.spec import RunSpec, expand
 from repro.pipeline.store import CorruptedEntry, Store
-from repro.settings import Settings
+from repro.settings import Settings, Suite
 
 _ATTEMPTS = 3  # at linking artefacts that turn out to be damaged
 
@@ -35,8 +35,8 @@ def run_stage(
     """
     display = display or choose(settings.log_level)
     store = Store(settings.store)
-    tree = load_tree(paper, profile)
-    specs = expand(paper, tree, profile, stage, arm, settings.suite.seeds, settings.suite.epoch)
+    tree = load_tree(paper, profile, settings.suite)
+    specs = expand(paper, tree, profile, stage, arm, settings.suite.seeds)
     for _ in range(_ATTEMPTS):
         outcome = drive(specs, {(stage, arm): specs}, [paper], settings, store, display)
         if outcome.exit_code:
@@ -82,10 +82,17 @@ def drive(
         )
 
 
-def load_tree(paper: Paper, profile: str) -> dict[str, Any]:
-    """Return the resolved tree of a profile. Raises UserError when there is none."""
+def load_tree(paper: Paper, profile: str, suite: Suite) -> dict[str, Any]:
+    """Return the resolved tree of a profile. Raises UserError when there is none, or when the suite
+    has other seeds or another epoch since."""
     paper.check_profile(profile)
-    return resolved.load(resolved.path_of(paper.root, paper.slug, profile))
+    folder = resolved.path_of(paper.root, paper.slug, profile)
+    tree = resolved.load(folder)
+    for name in ("seeds", "epoch"):
+        if tree[name] != (here := getattr(suite, name)):
+            raise UserError(f"{folder}: {name}: resolved for {tree[name]}, params.yaml has {here}: "
+                            f"run `repro resolve {paper.slug} --profile {profile}`")
+    return tree
 
 
 def artefact_folder(paper: Paper, spec: RunSpec) -> Path:

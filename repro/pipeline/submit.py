@@ -80,8 +80,8 @@ def attach(slugs: Sequence[str], settings: Settings, display: Display | None = N
     papers = {run.paper: Paper.find(run.paper, settings.root) for run in planned.values()}
     suite, found = settings.suite, {}
     for paper, profile in sorted({(run.paper, run.profile) for run in planned.values()}):
-        tree = load_tree(papers[paper], profile)
-        cells = expand_all(papers[paper], tree, profile, suite.seeds, suite.epoch)
+        tree = load_tree(papers[paper], profile, suite)
+        cells = expand_all(papers[paper], tree, profile, suite.seeds)
         found |= {spec.key: spec for specs in cells.values() for spec in specs}
     specs = [spec for key, spec in found.items() if key in planned]
     if left := len(planned) - len(specs):
@@ -104,10 +104,10 @@ def _cells(
                 raise UserError(f"{paper.slug}: unknown stage {stage!r}"
                                 f"{nearest(stage, paper.stages)}")
         for profile in suite.profiles if request.profile is None else [request.profile]:
-            tree = load_tree(paper, profile)
+            tree = load_tree(paper, profile, suite)
             for arm in request.arms:
                 paper.arm(arm, profile)
-            found = expand_all(paper, tree, profile, suite.seeds, suite.epoch)
+            found = expand_all(paper, tree, profile, suite.seeds)
             for (stage, arm), specs in found.items():
                 if arm in (request.arms or (arm,)) and stage in (request.stages or (stage,)):
                     cells.setdefault((stage, arm), []).extend(specs)

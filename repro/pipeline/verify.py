@@ -65,8 +65,8 @@ def verify(
     settings name a cluster. The stores of the ways are deleted, but for mismatches, which the
     certificate lists. Raises UserError when a run cannot be made at all.
     """
-    tree = load_tree(paper, profile)
-    cells = expand_all(paper, tree, profile, seeds, settings.suite.epoch)
+    tree = load_tree(paper, profile, settings.suite)
+    cells = expand_all(paper, tree, profile, seeds)
     wanted = set(arms) or {arm for _, arm in cells}
     runs = [spec for (_, arm), specs in cells.items() if arm in wanted for spec in specs]
     ways = [ALONE, DISTURBED, *([SLURM] if settings.cluster else [])]

@@ -17,6 +17,8 @@ from tokenizers.processors import TemplateProcessing
 from repro.errors import UserError
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# What `save` leaves and AutoTokenizer reads.
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
@@ -163,14 +165,14 @@ def save(tokenizer: Tokenizer, folder: Path, *, model_max_length: int = 512) -> 
         **tokens,
     }
     text = tokenizer.to_str(pretty=False)
-    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    for name, content in (("tokenizer_config.json", config), ("special_tokens_map.json", tokens)):
+    (folder / FILES[0]).write_text(text, encoding="utf-8")
+    for name, content in zip(FILES[1:], (config, tokens), strict=True):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: Path) -> Tokenizer:
     """Return the tokenizer saved in a folder. Raises UserError naming a missing or broken file."""
-    path = Path(folder) / "tokenizer.json"
+    path = Path(folder) / FILES[0]
     if not path.is_file():
         raise UserError(f"{path}: missing; is {folder} a data artefact?")
     try:

@@ -12,15 +12,22 @@ from repro.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-# portable: different x86-64 machines agree. native: the machine's best instruction set.
+_AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "AVX2",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+# portable: x86-64 machines of one vendor that have AVX2 agree. universal: of any vendor; MKL takes
+# its own way on each unless it is told to use none of their instructions, which costs much speed.
+# native: the machine's best instruction set. Evidence: docs/numerics.md.
 NUMERICS_ENV: dict[str, dict[str, str]] = {
-    "portable": {
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_CBWR": "AVX2",
-    },
+    "portable": _AVX2,
+    "universal": _AVX2 | {"MKL_CBWR": "COMPATIBLE"},
     "native": {},
 }
+THREADS = 1  # inside one operation: their number changes float sums, so it is the same for all
 CUBLAS_WORKSPACE = ":4096:8"
 
 
@@ -39,7 +46,7 @@ def check(numerics: str) -> None:
             )
 
 
-def configure(numerics: str, threads: int = 1) -> None:
+def configure(numerics: str, threads: int = THREADS) -> None:
     """Fix everything that changes the bits of a result; call before the first operation.
 
     numerics: a key of NUMERICS_ENV. threads: inside one operation. Raises UserError (see `check`).

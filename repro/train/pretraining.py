@@ -1,6 +1,6 @@
-"""The entry of the pretrain stage: from a data artefact to an encoder that AutoModel loads.
+"""The entry of a training stage: from a data artefact to a model that AutoModel loads.
 
-<out>/encoder/       config.json, model.safetensors, tokenizer files
+<out>/model/         config.json, model.safetensors, tokenizer files
 <out>/history.jsonl  one object per logged update
 <out>/summary.json   steps, tokens, FLOPs, parameters
 """
@@ -9,41 +9,38 @@ import json
 import shutil
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from repro.context import RunContext
-from repro.data.batches import pretraining_batch
-from repro.data.shards import open_corpus
 from repro.errors import UserError
 from repro.train import determinism
 from repro.train import sharding as fsdp2
 from repro.train.distributed import ALONE, World
 from repro.train.ema import ExponentialMovingAverage
 from repro.train.loop import Plan, fit
-from repro.train.objective import Objective
+from repro.train.objective import Batch, Batches, Objective
 from repro.train.streams import Streams
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def pretrain(
     ctx: RunContext,
     *,
-    corpus: str,
+    batches: Batches,
     objective: Objective,
     optimizer: Callable[..., torch.optim.Optimizer],
     schedule: Callable[..., float],
     steps: int,
-    batch_size: int,
-    sequence_length: int,
-    packed: bool = True,
     accumulation: int = 1,
     clip_norm: float | None = 1.0,
     clip_groups: tuple[str, ...] = (),
     ema_decay: float | None = None,
+    start: Callable[..., None] | None = None,
+    after_step: Callable[..., None] | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     device: Literal["cpu", "cuda"] = "cpu",
     sharding: Literal["none", "fsdp2"] = "none",
@@ -51,21 +48,25 @@ def pretrain(
     log_every: int = 100,
     checkpoint_every: int = 1000,
 ) -> None:
-    """Pre-train an encoder on one corpus of the data artefact and export it.
+    """Train a model on the batches of the data artefact and export it.
 
-    steps: updates of accumulation x batch_size rows of sequence_length tokens; 0 exports the
-    initialisation. optimizer(model), schedule(step, steps): see repro.train. ema_decay: export the
-    running average of the weights. sharding: "fsdp2" splits the model over world_size tasks.
-    Raises UserError for settings out of range, a missing corpus or a loss that is not finite.
+    steps: updates of accumulation batches; 0 exports the initialisation. optimizer(model),
+    schedule(step, steps): see repro.train. start(exported model, folder): sets first weights from
+    the model of the stage before this one. after_step(model, optimizer, step): sees the updates
+    done, after each one; what it remembers must be in the model or the optimiser. ema_decay: export
+    the running average of the weights. sharding: "fsdp2" splits the model over world_size tasks.
+    Raises UserError for settings out of range, missing data or a loss that is not finite.
     """
-    if steps < 0 or batch_size < 1:
-        raise UserError(f"steps = {steps}, batch_size = {batch_size}: expected >= 0 and >= 1")
+    if steps < 0:
+        raise UserError(f"steps = {steps}: expected at least 0")
     sharded = _is_sharded(sharding, world_size, ctx.world or ALONE)
-    data = open_corpus(ctx.input("data"), corpus)
     streams = Streams(ctx.seed, ctx.member)
-    model = objective.build(data.vocab, streams).to(determinism.device(device))
-    rows = {"batch_size": batch_size, "sequence_length": sequence_length}
-    tokens = accumulation * batch_size * sequence_length
+    vocab, batch = batches.open(ctx.input("data"), streams)
+    model = objective.build(vocab, streams)
+    if start is not None:
+        start(objective.exported(model), _earlier_model(ctx))
+    model.to(determinism.device(device))
+    tokens = accumulation * batches.tokens
     history: list[dict[str, float]] = []
     if steps:
         plan = Plan(
@@ -77,50 +78,61 @@ def pretrain(
             log_every=log_every,
             checkpoint_every=checkpoint_every,
             tokens_per_step=tokens,
-            phase="pretrain",
+            phase=ctx.stage,
         )
-        batch = partial(pretraining_batch, data, streams, packed=packed, **rows)
         history = _train(
-            ctx, model, objective, batch, optimizer, schedule, plan, ema_decay, sharded
+            ctx, model, objective, batch, optimizer, schedule, plan, ema_decay, after_step, sharded
         )
         if sharded:
-            model = fsdp2.gather(model, objective.build(data.vocab, streams))
-    flops = accumulation * objective.training_flops(model, **rows)
+            model = fsdp2.gather(model, objective.build(vocab, streams))
+    flops = accumulation * objective.training_flops(model, **batches.shape)
     ctx.count(tokens=steps * tokens, flops=steps * flops)
     totals = {"steps": steps, "tokens": steps * tokens, "flops_per_step": flops}
-    export(ctx, objective.encoder(model), history, totals | _sizes(objective, model))
+    sizes = _sizes(objective, model)
+    export(ctx, objective.exported(model), batches.files, history, totals | sizes)
+
+
+def _earlier_model(ctx: RunContext) -> Path:
+    """Return the model folder of the one stage this run builds on, the data apart."""
+    stages = [stage for stage in ctx.inputs if stage != "data"]
+    if len(stages) != 1:
+        raise UserError(f"start: {ctx.stage} builds on {stages or 'no stage'}: expected one")
+    return ctx.input(stages[0]) / "model"
 
 
 def _train(
     ctx: RunContext,
     model: nn.Module,
     objective: Objective,
-    batch: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
+    batch: Callable[[int], Batch],
     optimizer: Callable[..., torch.optim.Optimizer],
     schedule: Callable[..., float],
     plan: Plan,
     ema_decay: float | None,
+    after_step: Callable[..., None] | None,
     sharded: bool,
 ) -> list[dict[str, float]]:
     """Train in place, leave the average on the model where one is asked for, return history."""
     streams, world = Streams(ctx.seed, ctx.member), ctx.world or ALONE
 
-    def loss(tokens_and_keep: Any, index: int) -> dict[str, torch.Tensor]:
-        return objective.loss(model, *tokens_and_keep, streams, index)
+    def loss(data: Batch, index: int) -> dict[str, torch.Tensor]:
+        return objective.loss(model, *data, streams, index)
 
     if sharded:
         loss = fsdp2.shard(model, loss, world)
+    updates = optimizer(model)
     average = None if ema_decay is None else ExponentialMovingAverage(model, ema_decay)
     history = fit(
         model,
         batch,
         loss,
-        optimizer(model),
+        updates,
         plan,
         streams=streams,
         world=world,
         schedule=schedule,
         ema=average,
+        after_step=after_step and partial(after_step, model, updates),
         checkpoints=ctx.checkpoints,
         report=ctx.report,
         stop_requested=ctx.stop_requested,
@@ -145,15 +157,20 @@ def _is_sharded(sharding: str, world_size: int | None, world: World) -> bool:
 
 
 def export(
-    ctx: RunContext, encoder: Any, history: list[dict[str, float]], summary: dict[str, Any]
+    ctx: RunContext,
+    model: PreTrainedModel,
+    files: tuple[str, ...],
+    history: list[dict[str, float]],
+    summary: dict[str, Any],
 ) -> None:
-    """Write the pretrain artefact, in one task: the same run writes the same bytes."""
+    """Write the artefact, in one task: the same run writes the same bytes. files: of the data
+    artefact, copied beside the model."""
     if ctx.world is not None and ctx.world.rank > 0:
         return
-    folder = ctx.out / "encoder"
+    folder = ctx.out / "model"
     folder.mkdir(parents=True, exist_ok=True)
-    encoder.to("cpu").save_pretrained(folder)
-    for name in TOKENIZER_FILES:
+    model.to("cpu").save_pretrained(folder)
+    for name in files:
         shutil.copyfile(ctx.input("data") / name, folder / name)
     lines = "".join(json.dumps(entry) + "\n" for entry in history)
     (ctx.out / "history.jsonl").write_text(lines, encoding="utf-8")
@@ -162,5 +179,5 @@ def export(
 
 
 def _sizes(objective: Objective, model: nn.Module) -> dict[str, int]:
-    modules = {"parameters": objective.encoder(model), "parameters_trained": model}
+    modules = {"parameters": objective.exported(model), "parameters_trained": model}
     return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}

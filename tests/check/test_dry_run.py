@@ -36,7 +36,7 @@ def test_electra_small_is_as_large_as_the_paper_says_and_reads_as_much():
     # 12 layers of 4 x 256 x 256 attention, 2 x 256 x 1,024 feed-forward, biases, two LayerNorms.
     embeddings = (30522 + 512 + 2) * 128 + 2 * 128 + 128 * 256 + 256
     layer = 4 * (256 * 256 + 256) + 2 * 256 * 1024 + 1024 + 256 + 4 * 256
-    assert row["parameters"]["encoder"] == embeddings + 12 * layer
+    assert row["parameters"]["exported"] == embeddings + 12 * layer
     assert row["fits"] is True
     assert row["tokens"] == 1_000_000 * 128 * 128
     assert row["memory"]["optimizer"] == pytest.approx(2 * row["memory"]["weights"], rel=1e-3)
@@ -60,15 +60,15 @@ def test_a_model_of_another_size_is_wrong():
     report = checked("electra", ["bert", "electra"], parameters=base)
     assert not report["right"]
     assert report["problems"] == [
-        "electra: 13,483,008 parameters (encoder), the paper has 110,000,000 ± 5% (Table 1)"]
+        "electra: 13,483,008 parameters (exported), the paper has 110,000,000 ± 5% (Table 1)"]
 
 
 @pytest.mark.parametrize(("binding", "problem"), [
-    ("encoders.electra.layers = 6", "parameters (encoder), the paper has 14,000,000"),
-    ("pretraining.pretrain.sequence_length = 1024",
+    ("encoders.electra.layers = 6", "parameters (exported), the paper has 14,000,000"),
+    ("batches.TokenRows.sequence_length = 1024",
      "cannot be built: sequence of 1024 tokens: the encoder has max_positions = 512"),
     ("encoders.electra.heads = 3", "cannot be built: heads = 3: must divide hidden = 256"),
-    ("pretraining.pretrain.batch_size = 64", "the paper says 128, ours is 64"),
+    ("batches.TokenRows.batch_size = 64", "the paper says 128, ours is 64"),
 ])
 def test_what_would_fail_or_differ_on_the_cluster_is_said_before(binding, problem):
     report = checked("electra", ["bert", "electra"], overrides=[binding])
@@ -77,8 +77,10 @@ def test_what_would_fail_or_differ_on_the_cluster_is_said_before(binding, proble
 
 
 def test_steps_and_tokens_are_those_of_an_update():
-    config = {"steps": 10, "batch_size": 4, "accumulation": 8, "sequence_length": 16}
-    assert dry_run.amounts(config) == {
+    rows = {"_fn": "repro.data.batches.TokenRows", "corpus": "text", "packed": True,
+            "batch_size": 4, "sequence_length": 16}
+    config = {"steps": 10, "accumulation": 8, "batches": rows}
+    assert dry_run.amounts(config, ROOT) == {
         "steps": 10, "rows": 32, "accumulation": 8, "sequence_length": 16,
         "tokens": 10 * 4 * 8 * 16}
 
@@ -86,14 +88,14 @@ def test_steps_and_tokens_are_those_of_an_update():
 @pytest.mark.parametrize(("accumulation", "tasks", "sums"), [(1, 1, 0), (8, 1, 4), (8, 8, 0),
                                                             (8, 2, 3)])
 def test_partial_sums_of_gradients_grow_with_the_batches_of_a_task(accumulation, tasks, sums):
-    found = Footprint(encoder=1, trained=1, weights=100, optimizer=200, working=1000)
+    found = Footprint(exported=1, trained=1, weights=100, optimizer=200, working=1000)
     parts = dry_run.memory(found, {"accumulation": accumulation}, tasks)
     assert parts["gradient_sums"] == 100 * sums
     assert parts["total"] == 100 + 200 + 100 * sums + 1000 + dry_run.CONTEXT
 
 
 def test_sharding_shares_out_the_state_and_unknown_stays_unknown():
-    found = Footprint(encoder=1, trained=1, weights=100, optimizer=200, working=None)
+    found = Footprint(exported=1, trained=1, weights=100, optimizer=200, working=None)
     parts = dry_run.memory(found, {"sharding": "fsdp2", "world_size": 4}, 4)
     assert (parts["weights"], parts["optimizer"], parts["total"]) == (25, 50, None)
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from repro.check.footprint import GpuLike, Live, _working, measure
+from repro.data.batches import TokenRows
 from repro.losses.masked_lm import MaskedLM
 from repro.nn import encoders
 from repro.text.tokenizer import VocabInfo
@@ -24,7 +25,11 @@ def adamw(model):
 
 def size(bf16=False, dropout=0.0, layers=2, **shape):
     objective = MaskedLM(encoder=lambda vocab: encoder(vocab, dropout, layers))
-    return measure(objective, adamw, VOCAB, bf16=bf16, **{**SHAPE, **shape})[0]
+    return measure(objective, adamw, rows(**shape), VOCAB, bf16=bf16)[0]
+
+
+def rows(**shape):
+    return TokenRows(corpus="text", **{**SHAPE, **shape})
 
 
 def test_memory_is_counted_while_a_tensor_lives_and_only_on_its_device():
@@ -55,8 +60,8 @@ def test_what_autograd_keeps_stays_counted_until_it_is_used():
 def test_the_meta_device_needs_what_the_cpu_needs():
     objective = MaskedLM(encoder=encoder)
     model = objective.build(VOCAB, Streams(0)).train()
-    shape = tuple(SHAPE.values())
-    real = _working(objective, model, VOCAB, shape, torch.overrides.BaseTorchFunctionMode())
+    plain = torch.overrides.BaseTorchFunctionMode()
+    real = _working(objective, model, rows().example(VOCAB), plain)
     # Counted on the CPU, tokens, masks and random numbers are in it, too.
     assert size().working == pytest.approx(real, rel=0.05)
 
@@ -64,7 +69,7 @@ def test_the_meta_device_needs_what_the_cpu_needs():
 def test_parameters_and_state_are_those_of_the_real_model():
     real = encoder(VOCAB)
     found = size()
-    assert found.encoder == sum(p.numel() for p in real.parameters())
+    assert found.exported == sum(p.numel() for p in real.parameters())
     assert found.weights == 4 * found.trained
     assert found.optimizer == pytest.approx(2 * found.weights, rel=0.01)
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from repro.config.resolve import resolve
-from repro.config.resolved import load
+from repro.config.resolved import SHARED, load
 from repro.errors import UserError
 
 
@@ -49,7 +49,7 @@ def test_the_written_file_loads_as_the_tree_and_comments_do_not_change_it(projec
     first = resolve(project.paper("bert", "electra"), "paper", numerics="portable")
     first.write(tmp_path / "a")
     assert load(tmp_path / "a") == first.tree
-    assert list(first.tree) == ["paper", "profile", "numerics", "versions", "arms"]
+    assert list(first.tree) == [*SHARED, "arms"]
     project.gin("# a comment\n\n" + project.both)
     assert resolve(project.paper("bert", "electra"), "paper").tree == first.tree
     assert "papers/demo" not in json.dumps(first.tree)

@@ -81,7 +81,7 @@ def make_pretrain():
             "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": WIDTH,
         }
         encoder = BertModel(BertConfig(**(shape | settings)), add_pooling_layer=False)
-        encoder.save_pretrained(folder / "encoder")
+        encoder.save_pretrained(folder / "model")
         summary = {"steps": 3, "tokens": 300, "flops_per_step": 1000}
         (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
         return folder

@@ -12,7 +12,7 @@ from repro.evaluate.examples import examples
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory, make_pretrain):
     folder = make_pretrain(tmp_path_factory.mktemp("pretrain"))
-    return classifier.load_encoder(folder / "encoder")
+    return classifier.load_encoder(folder / "model")
 
 
 def rows(kind: str):
@@ -97,7 +97,7 @@ def test_heads_start_small_and_without_bias(name, dense):
 def test_the_encoder_loads_without_pooler_and_with_its_weights(tmp_path, make_pretrain):
     from transformers import AutoModel
 
-    folder = make_pretrain(tmp_path) / "encoder"
+    folder = make_pretrain(tmp_path) / "model"
     ours = classifier.load_encoder(folder)
     theirs = AutoModel.from_pretrained(folder).eval()
     assert ours.pooler is None

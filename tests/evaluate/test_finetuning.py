@@ -5,10 +5,11 @@ import logging
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from repro.data import shards
 from repro.errors import Interrupted, UserError
-from repro.evaluate import classifier, finetuning, sweep
+from repro.evaluate import classifier, examples, finetuning, sweep
 from repro.evaluate.finetuning import finetune
 
 
@@ -242,7 +243,7 @@ def test_each_task_starts_from_the_pretrained_weights(data, pretrain, make_conte
 
 
 def test_lower_layers_learn_slower_under_layer_decay(pretrain):
-    encoder = classifier.load_encoder(pretrain / "encoder")
+    encoder = classifier.load_encoder(pretrain / "model")
     head = classifier.build_head("linear", 32, 2, 0.0)
     model = classifier.Classifier(encoder, head, "cls")
     optimizer = finetuning.adamw(model, 0.5, layer_decay=0.5)
@@ -265,15 +266,51 @@ def test_the_artefact_says_what_was_done(data, pretrain, make_context, plain):
     table = table_of(ctx)
     assert sorted(table) == ["easy", "graded", "halves", "parity", "random"]
     assert {info["train_examples"] for info in table.values()} == {50}
-    encoder = classifier.load_encoder(pretrain / "encoder")
+    encoder = classifier.load_encoder(pretrain / "model")
     size = sum(p.numel() for p in encoder.parameters())
     assert table["easy"]["parameters"] == size + 32 * 2 + 2
     assert table["graded"]["parameters"] == size + 32 + 1
     summary = json.loads((ctx.out / "summary.json").read_text())
     assert summary["pretraining_flops"] == 3000
-    config = (pretrain / "encoder" / "config.json").read_bytes()
-    assert (ctx.out / "encoder" / "config.json").read_bytes() == config
+    config = (pretrain / "model" / "config.json").read_bytes()
+    assert (ctx.out / "model" / "config.json").read_bytes() == config
     assert ctx.totals["tokens"] > 0
+
+
+def test_kept_weights_give_the_predictions_again_also_after_a_kill(
+    data, pretrain, make_context, plain
+):
+    settings = plain | {"epochs": 1, "learning_rates": (1e-3, 3e-3), "keep_weights": True}
+    ctx = make_context(data, pretrain, "whole")
+    finetune(ctx, **settings, tasks=("easy", "halves"))
+    for name in ("easy", "halves"):
+        folder = ctx.out / "tuned" / name
+        task = examples.load(data, name, ctx.seed)
+        head = classifier.build_head("linear", 32, task.outputs, 0.0)
+        head.load_state_dict(load_file(folder / "head.safetensors"))
+        model = classifier.Classifier(classifier.load_encoder(folder), head, "cls")
+        outputs = classifier.predict(model, task.test).numpy()
+        assert np.array_equal(outputs, predicted(ctx, name)[0])
+    answers = iter([False] * 12 + [True] * 1000)
+    killed = make_context(data, pretrain, "killed", stop_requested=lambda: next(answers))
+    with pytest.raises(Interrupted):
+        finetune(killed, **settings, tasks=("easy", "halves"))
+    again = make_context(data, pretrain, "killed")
+    finetune(again, **settings, tasks=("easy", "halves"))
+    assert files_of(again.out) == files_of(ctx.out)
+
+
+def test_operations_grow_with_the_updates_and_a_frozen_encoder_spends_none(
+    data, pretrain, make_context, plain
+):
+    spent = {}
+    for name, changed in {"one": {"epochs": 1}, "three": {"epochs": 3},
+                          "frozen": {"epochs": 1, "frozen": True}}.items():
+        ctx = make_context(data, pretrain, name)
+        finetune(ctx, **(plain | changed), tasks=("easy",))
+        spent[name] = ctx.totals.get("flops", 0)
+    assert spent["three"] == pytest.approx(3 * spent["one"], rel=1e-6) and spent["one"] > 0
+    assert spent["frozen"] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from repro.evaluate import scoring
 @pytest.fixture
 def member(tmp_path, make_pretrain):
     """Return write(name, logits, values=...) -> a finetune artefact with two tasks."""
-    encoder = make_pretrain(tmp_path / "pretrain") / "encoder"
+    encoder = make_pretrain(tmp_path / "pretrain") / "model"
 
     def write(name: str, logits: list, values=(1.0, 2.0, 3.0), labels=(0, 1, 1)):
         folder = tmp_path / name
-        for part in ("predictions", "labels", "encoder"):
+        for part in ("predictions", "labels", "model"):
             (folder / part).mkdir(parents=True)
         np.save(folder / "predictions" / "topic.npy", np.array(logits, dtype=np.float32))
         np.save(folder / "labels" / "topic.npy", np.array(labels))
@@ -28,7 +28,7 @@ def member(tmp_path, make_pretrain):
         grade = {"kind": "regression", "labels": [], "metrics": ["mse"], "primary": "mse", **cost}
         write_json(folder / "tasks.json", {"topic": topic, "grade": grade})
         write_json(folder / "summary.json", {"pretraining_flops": 7000})
-        (folder / "encoder" / "config.json").write_bytes((encoder / "config.json").read_bytes())
+        (folder / "model" / "config.json").write_bytes((encoder / "config.json").read_bytes())
         return folder
 
     return write

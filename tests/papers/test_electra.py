@@ -102,7 +102,7 @@ def test_bert_flops_spends_what_electra_spends() -> None:
         objective = build(config["objective"], ROOT)()
         vocab = VocabInfo(size=1024, pad=0, unk=1, cls=2, sep=3, mask=4, special=(0, 1, 2, 3, 4))
         model = objective.build(vocab, Streams(0))
-        step = objective.training_flops(model, config["batch_size"], config["sequence_length"])
+        step = objective.training_flops(model, **build(config["batches"], ROOT)().shape)
         spent[arm] = config["steps"] * step
     assert spent["bert_flops"] == pytest.approx(spent["electra"], rel=0.005)
     assert spent["bert"] < 0.9 * spent["electra"]
@@ -111,8 +111,7 @@ def test_bert_flops_spends_what_electra_spends() -> None:
 def test_arms_of_a_claim_share_data_tokens_and_tuning() -> None:
     arms = resolved.load(ROOT / "papers/electra/resolved/mini")["arms"]
     for name in ("electra", "electra_15", "replace_mlm", "all_tokens_mlm"):
-        for setting in ("corpus", "steps", "batch_size", "sequence_length", "optimizer",
-                        "schedule", "clip_norm"):
+        for setting in ("batches", "steps", "optimizer", "schedule", "clip_norm"):
             ours, bert = (arms[a]["pretrain"]["config"][setting] for a in (name, "bert"))
             assert ours == bert, f"{name}.{setting}"
         assert arms[name]["finetune"] == arms["bert"]["finetune"]

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 # paper, the binding that makes it wrong, and the stated key that it offends.
 WRONG = (
     ("electra", "pretraining.pretrain.steps = 766000", "*.pretrain.steps"),
-    ("electra", "pretraining.pretrain.batch_size = 256", "*.pretrain.batch_size"),
-    ("electra", "pretraining.pretrain.sequence_length = 512", "*.pretrain.sequence_length"),
+    ("electra", "batches.TokenRows.batch_size = 256", "*.pretrain.batches.batch_size"),
+    ("electra", "batches.TokenRows.sequence_length = 512", "*.pretrain.batches.sequence_length"),
     ("electra", "optimizers.adamw.lr = 2e-4", "*.pretrain.optimizer.lr"),
     ("electra", "optimizers.adamw.weight_decay = 0.1", "*.pretrain.optimizer.weight_decay"),
     ("electra", "optimizers.adamw.eps = 1e-8", "*.pretrain.optimizer.eps"),

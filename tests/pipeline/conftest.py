@@ -144,6 +144,9 @@ class Suite:
 
     def seeds(self, seeds: list[int]) -> None:
         yaml.dump({"suite": {"seeds": seeds}}, self.root / "params.yaml")
+        folder = self.folder / "resolved" / "mini"
+        if folder.exists():
+            resolved.dump(resolved.load(folder) | {"seeds": seeds}, folder)
 
     def keep_arms(self, *names: str) -> None:
         card = yaml.load(self.folder / "paper.yaml")
@@ -162,12 +165,12 @@ class Suite:
                     config["rate"] = 2
                 digest = code.section_digest(config, Sources(self.root))
                 arms.setdefault(arm, {})[stage] = {"code": digest, "config": config}
-        tree = {"paper": "toy", "profile": "mini", "numerics": None,
-                "versions": {"python": "3.11"}, "arms": arms}
+        tree = {"paper": "toy", "profile": "mini", "numerics": None, "epoch": 1,
+                "seeds": self.settings().suite.seeds, "versions": {"python": "3.11"}, "arms": arms}
         resolved.dump(tree, self.folder / "resolved" / "mini")
 
     def tree(self) -> dict[str, Any]:
-        return load_tree(self.paper, "mini")
+        return load_tree(self.paper, "mini", self.settings().suite)
 
     @property
     def paper(self) -> Paper:
@@ -182,7 +185,7 @@ class Suite:
 
     def specs(self, stage: str, arm: str = "plain") -> list[RunSpec]:
         found = self.settings().suite
-        return expand(self.paper, self.tree(), "mini", stage, arm, found.seeds, found.epoch)
+        return expand(self.paper, self.tree(), "mini", stage, arm, found.seeds)
 
     def run(self, stage: str, arm: str = "plain", **flags: Any) -> tuple[int, str]:
         """Run a stage in this process; return (exit code, what was said)."""

@@ -32,7 +32,8 @@ if verb == "resolve":
             a, s = name.split(".")
             arms.setdefault(a, {{}})[s] = {{"value": int(value)}}
     for a, stages in arms.items():
-        one = {{"stages": stages, "numerics": "portable", "versions": {{"python": "3.11"}}}}
+        one = {{"stages": stages, "numerics": "portable", "versions": {{"python": "3.11"}},
+               "epoch": 1, "seeds": [0]}}
         write(f"resolved/{{profile}}/{{a}}.json", json.dumps(one))
 elif verb == "run":
     stage = sys.argv[2]

@@ -105,7 +105,8 @@ def test_the_card_shows_the_papers_numbers_beside_ours(toy):
 
 def test_the_card_shows_resolved_settings_beside_stated_ones(toy):
     arm = {"pretrain": {"code": "", "config": {"batch_size": 64, "optimizer": {"lr": 0.001}}}}
-    tree = {"paper": "toy", "profile": "mini", "numerics": None, "versions": {},
+    tree = {"paper": "toy", "profile": "mini", "numerics": None, "versions": {}, "epoch": 1,
+            "seeds": [0],
             "arms": {name: arm for name in ("plain", "better", "small")}}
     resolved.dump(tree, toy.dir / "resolved" / "mini")
     text = card.render(Paper.load(toy.dir))
@@ -139,8 +140,8 @@ RUNS = [
      "tokens": 10, "flops": 1000, "cpu": "X", "gpu": "G",
      "measurements": {"colour": {"latency_ms": 4.0}}},
 ]
-
 RUNS.append({**RUNS[0], "arm": "better", "measurements": {}})
+
 
 def test_cost_is_per_stage_and_arm_and_counts_a_shared_run_once():
     found = cost.gather(RUNS)
@@ -148,7 +149,6 @@ def test_cost_is_per_stage_and_arm_and_counts_a_shared_run_once():
     cell = found["stages"]["eval"]["plain"]
     assert (cell["runs"], cell["seconds"], cell["flops"]) == (2, 2.0, 1000)
     assert cell["measured"] == {"colour.latency_ms": 3.0}
-
     assert (found["core_seconds"], found["gpu_seconds"]) == (2.0, 2.0)
     assert (cell["core_seconds"], cell["joules"]) == (1.0, 300.0)
     assert found["energy"] == {"joules": 600.0, "methods": ["cpu: estimate", "gpu: counter"]}
@@ -160,6 +160,7 @@ def test_a_cost_that_one_run_did_not_record_is_not_half_a_sum():
     found = cost.gather([RUNS[0], old])
     assert found["energy"] == {"joules": None, "methods": ["cpu: estimate"]}
     assert found["stages"]["eval"]["plain"]["joules"] is None and found["core_seconds"] == 2.0
+
 
 def test_cost_comes_from_the_store_and_reaches_the_card(toy, tmp_path):
     paper = written(toy)

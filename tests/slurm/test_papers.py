@@ -15,12 +15,14 @@ from repro.pipeline import drill
 from repro.pipeline.spec import closure, expand_all
 from repro.pipeline.stage import load_tree
 from repro.pipeline.store import Store
+from repro.settings import Suite
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = str(ROOT / "slurm" / "clusters" / "devcluster.yaml")
 ARMS = {"electra": "electra", "tiny_lm": "scratch_shallow"}
 STEPS = 50
-SETTINGS = {"steps": STEPS, "batch_size": 2, "accumulation": 4, "log_every": 1}
+SETTINGS = {"pretraining.pretrain.steps": STEPS, "pretraining.pretrain.accumulation": 4,
+            "pretraining.pretrain.log_every": 1, "batches.TokenRows.batch_size": 2}
 
 
 class Papers:
@@ -33,10 +35,9 @@ class Papers:
             shutil.copytree(ROOT / "papers" / slug, root / "papers" / slug,
                             ignore=shutil.ignore_patterns("out"))
         yaml.dump({"suite": {"profiles": ["smoke"], "seeds": [0]}}, root / "params.yaml")
-        changed = {f"pretraining.pretrain.{name}": value for name, value in SETTINGS.items()}
         lines = (ROOT / "papers" / "smoke.gin").read_text().splitlines()
-        kept = [line for line in lines if line.partition(" =")[0] not in changed]
-        text = "\n".join([*kept, *(f"{name} = {value}" for name, value in changed.items())])
+        kept = [line for line in lines if line.partition(" =")[0] not in SETTINGS]
+        text = "\n".join([*kept, *(f"{name} = {value}" for name, value in SETTINGS.items())])
         (root / "papers" / "smoke.gin").write_text(f"{text}\n")
         self.in_tasks(1)
         self.finish(self.repro("local", "resolve", "tiny_lm", "--profile", "smoke"))
@@ -72,7 +73,7 @@ class Papers:
 
     def specs(self, slug, stage=None):
         paper = Paper.find(slug, self.root)
-        cells = expand_all(paper, load_tree(paper, "smoke"), "smoke", [0])
+        cells = expand_all(paper, load_tree(paper, "smoke", Suite(seeds=[0])), "smoke", [0])
         return [spec for (name, arm), specs in cells.items() for spec in specs
                 if arm == ARMS[slug] and stage in (None, name)]
 

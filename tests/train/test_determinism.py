@@ -8,23 +8,26 @@ from repro.errors import UserError
 from repro.train import determinism
 
 PROBE = """
+import sys
 import torch
 from repro.train import determinism
-determinism.configure("portable", 2)
+determinism.configure(sys.argv[1], 2)
 print(torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(),
       torch.are_deterministic_algorithms_enabled())
 """
 
 
-def run(environment):
+def run(environment, numerics="portable"):
     clean = {k: v for k, v in os.environ.items() if k not in determinism.NUMERICS_ENV["portable"]}
     return subprocess.run(
-        [sys.executable, "-c", PROBE], env=clean | environment, capture_output=True, text=True
+        [sys.executable, "-c", PROBE, numerics], env=clean | environment, capture_output=True,
+        text=True,
     )
 
 
-def test_portable_pins_instruction_set_threads_and_kernels():
-    done = run(determinism.NUMERICS_ENV["portable"])
+@pytest.mark.parametrize("numerics", ["portable", "universal"])
+def test_pinned_modes_fix_instruction_set_threads_and_kernels(numerics):
+    done = run(determinism.NUMERICS_ENV[numerics], numerics)
     assert done.stdout.split() == ["AVX2", "2", "True"], done.stderr
 
 
@@ -35,7 +38,8 @@ def test_portable_without_its_environment_refuses_to_start():
 
 
 def test_unknown_mode_threads_and_device_are_errors():
-    with pytest.raises(UserError, match="numerics = 'exact': expected one of portable, native"):
+    expected = "expected one of portable, universal, native"
+    with pytest.raises(UserError, match=f"numerics = 'exact': {expected}"):
         determinism.configure("exact", 1)
     with pytest.raises(UserError, match="threads = 0"):
         determinism.configure("native", 0)

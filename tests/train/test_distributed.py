@@ -206,7 +206,7 @@ def test_fsdp2_agrees_up_to_rounding_also_from_a_checkpoint_of_four(two, alone_p
     losses = [[entry["loss"] for entry in map(json.loads, f["history.jsonl"].splitlines())]
               for f in (files, alone_pretrained)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    ours, theirs = (load(f["encoder/model.safetensors"]) for f in (files, alone_pretrained))
+    ours, theirs = (load(f["model/model.safetensors"]) for f in (files, alone_pretrained))
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=2e-6)
@@ -216,7 +216,7 @@ def test_a_sharded_checkpoint_goes_on_in_one_process(four, folders, alone_pretra
     assert set(four["fsdp2_stopped"]) == {"Interrupted: stopped on request after step 8 of 20"}
     shutil.copytree(folders[4] / "fsdp2_stopped" / "checkpoints", tmp_path / "checkpoints")
     files = pretrained(folders[4] / "data", tmp_path, sharding="fsdp2", world_size=1)
-    ours, theirs = (load(f["encoder/model.safetensors"]) for f in (files, alone_pretrained))
+    ours, theirs = (load(f["model/model.safetensors"]) for f in (files, alone_pretrained))
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=2e-6)
 

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from repro.context import RunContext
+from repro.data.batches import TokenRows
 from repro.data.shards import write_corpus, write_manifest
 from repro.errors import Interrupted, UserError
 from repro.losses.masked_lm import MaskedLM
@@ -28,12 +30,10 @@ OBJECTIVES = {
     "rtd": ReplacedTokenDetection(encoder=ENCODER, generator=ENCODER),
 }
 SETTINGS = {
-    "corpus": "lm",
+    "batches": TokenRows(corpus="lm", batch_size=4, sequence_length=16),
     "optimizer": partial(adamw, lr=0.01),
     "schedule": linear,
     "steps": 6,
-    "batch_size": 4,
-    "sequence_length": 16,
     "log_every": 2,
     "checkpoint_every": 2,
 }
@@ -77,8 +77,8 @@ def digests(folder):
 def test_artefact_loads_with_the_auto_classes_and_counts_its_cost(data, tmp_path, name):
     ctx = context(data, tmp_path)
     pretrain(ctx, objective=OBJECTIVES[name], **SETTINGS)
-    model = AutoModel.from_pretrained(ctx.out / "encoder")
-    ids = AutoTokenizer.from_pretrained(ctx.out / "encoder")("the cat sat").input_ids
+    model = AutoModel.from_pretrained(ctx.out / "model")
+    ids = AutoTokenizer.from_pretrained(ctx.out / "model")("the cat sat").input_ids
     assert model(torch.tensor([ids])).last_hidden_state.shape == (1, len(ids), 16)
     lines = (ctx.out / "history.jsonl").read_text().splitlines()
     history = [json.loads(line) for line in lines]
@@ -105,7 +105,7 @@ def test_no_steps_exports_the_initialisation(data, tmp_path):
     ctx = context(data, tmp_path)
     pretrain(ctx, objective=OBJECTIVES["mlm"], **(SETTINGS | {"steps": 0}))
     expected = OBJECTIVES["mlm"].build(tokenizers.load_vocab(data), Streams(3)).encoder
-    loaded = AutoModel.from_pretrained(ctx.out / "encoder").state_dict()
+    loaded = AutoModel.from_pretrained(ctx.out / "model").state_dict()
     for name, value in expected.state_dict().items():
         assert torch.equal(value, loaded[name])
     assert (ctx.out / "history.jsonl").read_text() == "" and ctx.totals["tokens"] == 0
@@ -116,7 +116,7 @@ def test_the_running_average_is_what_is_exported(data, tmp_path):
     for name, decay in (("plain", None), ("zero", 0.0), ("slow", 0.99)):
         ctx = context(data, tmp_path / name)
         pretrain(ctx, objective=OBJECTIVES["mlm"], ema_decay=decay, **SETTINGS)
-        model = AutoModel.from_pretrained(ctx.out / "encoder")
+        model = AutoModel.from_pretrained(ctx.out / "model")
         weights.append(model.embeddings.word_embeddings.weight.detach().numpy())
     assert np.array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
@@ -124,8 +124,10 @@ def test_the_running_average_is_what_is_exported(data, tmp_path):
 
 def test_bad_input_is_one_readable_line(data, tmp_path):
     for wrong, message in (
-        ({"corpus": "wiki"}, "'wiki'"),
-        ({"sequence_length": 17}, "max_positions = 16"),
+        ({"batches": TokenRows(corpus="wiki", batch_size=4, sequence_length=16)}, "'wiki'"),
+        ({"batches": TokenRows(corpus="lm", batch_size=4, sequence_length=17)},
+         "max_positions = 16"),
+        ({"start": lambda model, folder: None}, "start: pretrain builds on no stage"),
         ({"steps": -1}, "steps = -1"),
         ({"optimizer": partial(adamw, lr=1e30)}, "not finite"),
     ):
@@ -133,3 +135,46 @@ def test_bad_input_is_one_readable_line(data, tmp_path):
         ctx = context(data, tmp_path / message.replace(" ", ""))
         with pytest.raises(UserError, match=message):
             pretrain(ctx, objective=OBJECTIVES["mlm"], **settings)
+
+
+def test_a_stage_goes_on_from_the_model_of_the_stage_before(data, tmp_path):
+    first = context(data, tmp_path / "first")
+    pretrain(first, objective=OBJECTIVES["mlm"], **SETTINGS)
+    seen = []
+
+    def start(model, folder):
+        seen.append(folder)
+        model.load_state_dict(AutoModel.from_pretrained(folder).state_dict())
+
+    second = context(data, tmp_path / "second")
+    second.stage, second.inputs["pretrain"] = "finetune", [first.out]
+    pretrain(second, objective=OBJECTIVES["mlm"], start=start, **(SETTINGS | {"steps": 0}))
+    assert seen == [first.out / "model"]
+    weights = [load_file(ctx.out / "model" / "model.safetensors") for ctx in (first, second)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_after_each_update_model_and_optimiser_may_be_changed_and_resumed(data, tmp_path):
+    steps = []
+
+    @torch.no_grad()
+    def halve(model, optimizer, step):
+        steps.append(step)
+        if step == 3:
+            for parameter in model.parameters():
+                parameter.mul_(0.5)
+            for state in optimizer.state.values():
+                state["exp_avg"].zero_()
+
+    settings = SETTINGS | {"after_step": halve}
+    pretrain(context(data, tmp_path / "a"), objective=OBJECTIVES["mlm"], **settings)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    answers = iter([False, False, False, True])
+    stopped = context(data, tmp_path / "b", stop_requested=lambda: next(answers))
+    with pytest.raises(Interrupted):
+        pretrain(stopped, objective=OBJECTIVES["mlm"], **settings)
+    pretrain(context(data, tmp_path / "b"), objective=OBJECTIVES["mlm"], **settings)
+    assert digests(tmp_path / "a" / "out") == digests(tmp_path / "b" / "out")
+    pretrain(context(data, tmp_path / "c"), objective=OBJECTIVES["mlm"], **SETTINGS)
+    assert digests(tmp_path / "a" / "out") != digests(tmp_path / "c" / "out")

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from repro.context import RunContext
+from repro.data.batches import TokenRows
 from repro.errors import Interrupted, UserError
 from repro.losses.masked_lm import MaskedLM
 from repro.nn.encoders import electra
@@ -96,12 +97,10 @@ def pretrained(data, folder, world=None, **settings):
     sizes = {"hidden": 16, "layers": 2, "heads": 2, "intermediate": 32, "embedding": 8}
     pretrain(
         ctx,
-        corpus="lm",
+        batches=TokenRows(corpus="lm", batch_size=2, sequence_length=16),
         objective=MaskedLM(encoder=partial(electra, max_positions=16, **sizes)),
         optimizer=partial(adamw, lr=0.01),
         schedule=linear,
-        batch_size=2,
-        sequence_length=16,
         ema_decay=0.5,
         **({"steps": 20, "accumulation": 4, "log_every": 1, "checkpoint_every": 6} | settings),
     )

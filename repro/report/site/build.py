@@ -8,7 +8,6 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from repro import settings
 from repro.errors import UserError
 from repro.paper import Paper
 from repro.report import markdown
@@ -47,7 +46,7 @@ def summary(out: Path, pages: dict[str, int]) -> str:
 
 def render(root: Path) -> dict[str, str]:
     """Return the whole site: path below its folder -> text."""
-    papers, epoch = Paper.all(root), settings.load_params(root / "params.yaml").suite.epoch
+    papers = Paper.all(root)
     templates = _templates()
     found = board.entries(papers, board.load_planned())
     index = templates.get_template("board.html.j2").render(
@@ -56,7 +55,7 @@ def render(root: Path) -> dict[str, str]:
     pages = {"index.html": index}
     for paper in papers:
         pages[f"papers/{paper.slug}.html"] = templates.get_template("paper.html.j2").render(
-            here="../", **page(paper, epoch))
+            here="../", **page(paper))
     pages |= {f"static/{name}": (HERE / "static" / name).read_text("utf-8") for name in STATIC}
     return pages
 

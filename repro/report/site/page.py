@@ -15,12 +15,12 @@ CURVE_ROWS = 40
 View = dict[str, Any]
 
 
-def page(paper: Paper, epoch: int) -> View:
-    """Return everything the template of a paper's page reads. epoch: of params.yaml."""
+def page(paper: Paper) -> View:
+    """Return everything the template of a paper's page reads."""
     profiles = judged(paper)
     return {
         "paper": paper,
-        "profiles": [profile_view(paper, profile, epoch) for profile in profiles],
+        "profiles": [profile_view(paper, profile) for profile in profiles],
         "arms": _arms(paper),
         "settings": card.settings_table(paper),
         "data": [_data_row(profile, source) for profile, sources in paper.data.items()
@@ -29,7 +29,7 @@ def page(paper: Paper, epoch: int) -> View:
     }
 
 
-def profile_view(paper: Paper, profile: str, epoch: int) -> View:
+def profile_view(paper: Paper, profile: str) -> View:
     """Return the results of one judged profile: claims, curves, measurements, cost, origin."""
     report = load_verdict(paper, profile)
     tasks = [entry | {"primary": entry["metric"] == paper.tasks[entry["task"]].metric}
@@ -48,7 +48,7 @@ def profile_view(paper: Paper, profile: str, epoch: int) -> View:
         "cost": cost.load(paper, profile),
         "settings": settings.arm_table(paper, profile, _configured(paper, profile, tree)),
         "provenance": None if tree is None else provenance.provenance(
-            paper, profile, tree, report["seeds"], epoch),
+            paper, profile, tree, report["seeds"]),
     }
 
 

@@ -21,7 +21,7 @@ Tree = dict[str, Any]
 
 
 def provenance(
-    paper: Paper, profile: str, tree: Tree, seeds: list[int], epoch: int
+    paper: Paper, profile: str, tree: Tree, seeds: list[int]
 ) -> dict[str, Any]:
     """Return versions, numerics, code digests, keys, files and how current the results are.
 
@@ -32,7 +32,7 @@ def provenance(
         "versions": tree["versions"],
         "numerics": tree["numerics"],
         "code": code_digests(tree),
-        "keys": keys(paper, profile, tree, seeds, epoch),
+        "keys": keys(paper, profile, tree, seeds),
         "files": files(paper, profile),
         "current": current(paper, profile, tree),
     }
@@ -50,11 +50,11 @@ def code_digests(tree: Tree) -> list[dict[str, Any]]:
 
 
 def keys(
-    paper: Paper, profile: str, tree: Tree, seeds: list[int], epoch: int
+    paper: Paper, profile: str, tree: Tree, seeds: list[int]
 ) -> list[dict[str, Any]]:
     """Return stage, arm and the short keys of its runs; [] where the settings are of other arms."""
     try:
-        runs = expand_all(paper, tree, profile, seeds, epoch)
+        runs = expand_all(paper, tree, profile, seeds)
     except UserError:
         return []
     return [{"stage": stage, "arm": arm, "keys": [run.key[:SHORT] for run in specs]}
