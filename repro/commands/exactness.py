@@ -1,6 +1,7 @@
-"""Same key, same bytes: verify."""
+"""Same key, same bytes: verify, golden."""
 
 import sys
+from typing import Any
 
 import click
 
@@ -10,11 +11,20 @@ from repro.commands.common import (
     EVERYTHING,
     JSON,
     PAPERS,
+    WORKERS,
     chosen_papers,
     emit,
     profile_option,
     resolve_paper,
 )
+from repro.errors import UserError
+
+
+def write_resolved(paper: Any, profile: str) -> None:
+    """Bring a paper's resolved settings up to date."""
+    from repro.config.resolved import path_of
+
+    resolve_paper(paper, profile).write(path_of(paper.root, paper.slug, profile))
 
 
 @click.command()
@@ -29,7 +39,6 @@ def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[
            seeds: int, cluster: str | None, as_json: bool) -> None:
     """Make runs in several ways, killed and resumed, and compare every byte."""
     from repro import settings
-    from repro.config.resolved import path_of
     from repro.pipeline import verify as verifying
     from repro.pipeline.progress import choose
 
@@ -37,14 +46,51 @@ def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[
     found = settings.load(chosen[0].root, cluster=cluster)
     certificates = []
     for paper in chosen:
-        resolve_paper(paper, profile).write(path_of(paper.root, paper.slug, profile))
+        write_resolved(paper, profile)
+        former = None
+        try:
+            former = verifying.committed(paper)
+        except UserError as error:  # what is damaged is made anew
+            click.echo(str(error), err=True)
         certificate = verifying.verify(paper, profile, found, choose(found.log_level),
                                        seeds=found.suite.seeds[:seeds], arms=arms)
         if not arms:
             verifying.write(certificate, paper)
         if not as_json:
-            click.echo(verifying.render(certificate))
+            click.echo(verifying.render(certificate, former))
         certificates.append(certificate)
     if as_json:
         emit(certificates, as_json, str)
     sys.exit(not all(certificate["identical"] for certificate in certificates))
+
+
+@click.command()
+@PAPERS
+@EVERYTHING
+@profile_option("mini")
+@click.option("--update", is_flag=True, help="Write what is found as the new record.")
+@WORKERS
+@JSON
+def golden(papers: tuple[str, ...], everything: bool, profile: str, update: bool,
+           workers: int | None, as_json: bool) -> None:
+    """Compare the first 20 losses of every arm with those committed, to the last digit."""
+    from repro import settings
+    from repro.pipeline import golden as recorded
+    from repro.pipeline.progress import choose
+
+    chosen = chosen_papers("golden", papers, everything)
+    found = settings.load(chosen[0].root, workers=workers)
+    reports = []
+    for paper in chosen:
+        then = None if update else recorded.load(paper)
+        write_resolved(paper, profile)
+        now = recorded.follow(paper, profile, found, choose(found.log_level))
+        if update:
+            recorded.write(now, paper)
+        report = recorded.report(paper.slug, now, then or now)
+        if not as_json:
+            click.echo(recorded.render(report))
+        reports.append(report)
+    if as_json:
+        emit(reports, as_json, str)
+    sys.exit(any(report["differences"] for report in reports))

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from repro.context import RunContext
 from repro.errors import Interrupted, UserError
-from repro.pipeline import drill, files, meter, processes, tasks
-from repro.pipeline.store import Entry, Store, check_request
+from repro.pipeline import drill, files, machine, meter, processes, tasks
+from repro.pipeline.store import CorruptedEntry, Entry, Store, check_request
 
 if TYPE_CHECKING:
     from repro.train.rendezvous import Tasks
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 SHARED = ("pretrain",)  # stages whose entry shares its work between the tasks of a job
 _REPORT_EVERY_S = 1.0
+_CHECKED: set[Path] = set()  # inputs this process has read through: runs of a pack share them
 
 
 class Unready(UserError):
@@ -208,10 +209,15 @@ def check_code(config: dict[str, Any], expected: str, root: Path) -> None:
 
 
 def _input(store: Store, key: str) -> Path:
+    """Return the artefact of an input, every byte of it checked (once by each process)."""
     entry = store.entry(key)
-    if not entry.is_done:
+    try:
+        finished = store.checked(key, full=entry.dir not in _CHECKED)
+    except CorruptedEntry as error:
+        raise Unready(f"{error}; it must be made again") from error
+    if not finished:
         raise Unready(f"{entry.dir}: an input of this run is not finished")
-    entry.verify()
+    _CHECKED.add(entry.dir)
     return entry.out
 
 
@@ -224,18 +230,28 @@ def _record(
         **{name: request[name] for name in ("key", "label", "ingredients")},
         "host": _node(),
         "tasks": size,
-        "cpu": processes.cpu_model(),
+        **machine.describe(),
+        "arithmetic": _arithmetic(request["ingredients"]["numerics"]),
         "finished": _clock(),
         "starts": len(entry.starts.read_text(encoding="utf-8").splitlines()),
         **meter.record(reporter.meter.totals(), size),
         "tokens": context.totals.get("tokens", 0),
         "flops": context.totals.get("flops", 0),
         "measurements": context.measurements,
-        "state": _state(entry.checkpoints),
+        "state": state_of(entry.checkpoints),
     }
 
 
-def _state(checkpoints: Path) -> dict[str, str]:
+def _arithmetic(numerics: str | None) -> str | None:
+    """Return the digest of this process's arithmetic: where it is another, bytes may be too."""
+    if numerics is None:
+        return None
+    from repro.pipeline import fingerprint
+
+    return fingerprint.summary(fingerprint.arithmetic())
+
+
+def state_of(checkpoints: Path) -> dict[str, str]:
     """Return file -> sha256 of the newest checkpoint of every folder below: where training stood at
     its end (weights, optimiser state, position, history)."""
     found: dict[str, str] = {}

@@ -93,7 +93,7 @@ class LocalLauncher:
         return chosen
 
     def submit(self, packs: Sequence[Pack]) -> list[Job]:
-        from repro.pipeline.environment import variables  # torch's neighbours and
+        from repro.pipeline.environment import merged, variables  # torch's neighbours and
         from repro.pipeline.execute import run_pack  # submitit are not for `repro status`
         from repro.pipeline.session import SessionExecutor
 
@@ -110,9 +110,7 @@ class LocalLauncher:
             folder.mkdir(mode=0o700)
             set_to = variables(pack, self.assets)
             set_to["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
-            env = {name: value for name, value in os.environ.items() if name not in set_to}
-            env |= {name: value for name, value in set_to.items() if value is not None}
-            executor = SessionExecutor(folder, env)
+            executor = SessionExecutor(folder, merged(set_to))
             executor.submit(run_pack, str(self.store.root), list(pack.keys))
             self.jobs.children.append(executor.child)
             job = {**intent, "process": processes.identify(executor.child.pid)}

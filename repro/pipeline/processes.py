@@ -4,9 +4,7 @@ A bare process id is reused and means nothing on another host.
 """
 
 import os
-import platform
 import socket
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,16 +40,6 @@ def is_alive(identity: Identity | None) -> bool:
 @cache
 def host() -> str:
     return socket.gethostname()
-
-
-@cache
-def cpu_model() -> str:
-    """Return the name of this machine's processor."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 @cache

@@ -17,7 +17,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.pipeline import drill, processes
+from repro.pipeline import drill, machine
 from repro.pipeline.progress import Display
 from repro.pipeline.spec import RunSpec, closure, digest, expand_all
 from repro.pipeline.stage import drive, load_tree
@@ -61,9 +61,9 @@ def verify(
 ) -> dict[str, Any]:
     """Make the runs of a profile in every way there is and return the certificate.
 
-    arms: none = all. The Slurm way is taken where the machine
-    settings name a cluster. The stores of the ways are deleted, but for mismatches, which the
-    certificate lists. Raises UserError when a run cannot be made at all.
+    arms: none = all. The Slurm way is taken where the machine settings name a cluster. The stores
+    of the ways are deleted, but for mismatches, which the certificate lists. Raises UserError when
+    a run cannot be made at all.
     """
     tree = load_tree(paper, profile, settings.suite)
     cells = expand_all(paper, tree, profile, seeds)
@@ -83,32 +83,81 @@ def verify(
         "seeds": list(seeds),
         "numerics": tree["numerics"],
         "versions": tree["versions"],
-        "cpu": processes.cpu_model(),
+        **machine.measure(tree["numerics"]),
         "ways": {way.name: _account(way, made[way.name]) for way in ways},
-        "runs": {run["label"]: digest(run["bytes"]) for run in made[ALONE.name].values()},
+        "runs": {run["label"]: {"key": key, "bytes": digest(run["bytes"])}
+                 for key, run in made[ALONE.name].items()},
         "identical": not wrong,
         "mismatches": wrong,
         **({"kept": str(home)} if wrong else {}),
     }
 
 
+def committed(paper: Paper) -> dict[str, Any] | None:
+    """Return the certificate in the paper's results, None where there is none. Raises UserError
+    when it cannot be read, or is not as it was written."""
+    path = _path(paper)
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        sha256 = found.pop("sha256")
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a certificate of `repro verify` ({error!r}): run `repro "
+                        f"verify {paper.slug}`") from error
+    if digest(found) != sha256:
+        raise UserError(f"{path}: sha256: its content was changed: run `repro verify "
+                        f"{paper.slug}`")
+    return found
+
+
+def against(certificate: dict[str, Any], former: dict[str, Any]) -> list[str]:
+    """Return what to say of a certificate beside an earlier one, perhaps of another machine: the
+    operations whose arithmetic differs, and whether equal keys gave equal bytes."""
+    now, then = certificate["arithmetic"] or {}, former["arithmetic"] or {}
+    lines = []
+    if differing := sorted(name for name in now.keys() | then.keys()
+                           if now.get(name) != then.get(name)):
+        lines.append(f"the arithmetic of this machine ({_shown(certificate)}) is not that of the "
+                     f"committed certificate ({_shown(former)}): {', '.join(differing)}")
+    shared = [label for label, run in certificate["runs"].items()
+              if run["key"] == former["runs"].get(label, {}).get("key")]
+    other = [label for label in shared if certificate["runs"][label] != former["runs"][label]]
+    lines.append(f"{len(shared)} runs have the key they have in the committed certificate; "
+                 f"{len(other)} of them other bytes" + (f": {', '.join(other)}" if other else ""))
+    return lines
+
+
 def write(certificate: dict[str, Any], paper: Paper) -> Path:
     """Write a certificate to the paper's results and return its path."""
-    path = paper.dir / "results" / "certificate.json"
+    path = _path(paper)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(certificate, indent=1) + "\n", encoding="utf-8")
+    sealed = {**certificate, "sha256": digest(certificate)}
+    path.write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
     return path
 
 
-def render(certificate: dict[str, Any]) -> str:
-    """Return what a person wants to know of a certificate."""
+def render(certificate: dict[str, Any], former: dict[str, Any] | None = None) -> str:
+    """Return what a person wants to know of a certificate, beside an earlier one if there is."""
     lines = [f"{certificate['paper']} ({certificate['profile']}): "
              + ("identical in every way" if certificate["identical"] else "NOT IDENTICAL")]
     for name, way in certificate["ways"].items():
         ended = ", ".join(f"{count} by {how}" for how, count in way["ended"].items())
         lines.append(f"  {name:10} {way['runs']} runs, {way['files']} files, {way['states']} states"
                      + (f"; ended once: {ended}" if ended else ""))
-    return "\n".join([*lines, *(f"  {line}" for line in certificate["mismatches"])])
+    lines += [f"  {line}" for line in certificate["mismatches"]]
+    if former is not None:
+        lines += [f"  {line}" for line in against(certificate, former)]
+    return "\n".join(lines)
+
+
+def _path(paper: Paper) -> Path:
+    return paper.dir / "results" / "certificate.json"
+
+
+def _shown(certificate: dict[str, Any]) -> str:
+    widest = (certificate["features"] or ["no vectors"])[-1]
+    return f"{certificate['cpu']}, {widest}, {certificate['libc']}"
 
 
 def _make(

@@ -26,7 +26,8 @@ def test_runs_that_were_ended_and_resumed_leave_the_same_bytes(suite):
     said = io.StringIO()
     found = certificate(suite, said)
     assert found["identical"] and found["mismatches"] == []
-    assert found["seeds"] == [0, 1] and found["numerics"] is None
+    assert found["seeds"] == [0, 1] and found["numerics"] is found["arithmetic"] is None
+    assert found["cpu"] and found["libc"]
     alone, disturbed = found["ways"]["alone"], found["ways"]["disturbed"]
     assert alone["runs"] == disturbed["runs"] == 7
     assert alone["ended"] == {}
@@ -60,6 +61,46 @@ def test_a_run_that_cannot_be_made_is_an_error(suite):
     suite.resolve(pretrain={"fail_at": 1, "fail_seed": 1})
     with pytest.raises(UserError, match="verify, alone: loss is not finite at step 1"):
         certificate(suite)
+
+
+def two(**changes):
+    """Return a certificate, and one of another machine with some things changed."""
+    one = {"cpu": "A", "features": ["avx2"], "libc": "glibc 2.36",
+           "arithmetic": {"linear": "1", "gelu": "2"},
+           "runs": {"toy/pretrain@mini-plain seed0": {"key": "k", "bytes": "x"},
+                    "toy/eval@mini-plain seed0": {"key": "l", "bytes": "y"}}}
+    return one, {**one, "cpu": "B", **changes}
+
+
+def test_a_machine_that_calculates_otherwise_is_named_with_the_operations():
+    now, then = two(arithmetic={"linear": "9", "gelu": "2"}, features=["avx2", "avx512f"])
+    assert verify.against(now, then)[0] == (
+        "the arithmetic of this machine (A, avx2, glibc 2.36) is not that of the committed "
+        "certificate (B, avx512f, glibc 2.36): linear")
+    assert len(verify.against(*two())) == 1
+
+
+def test_equal_keys_with_other_bytes_than_the_committed_ones_are_named():
+    now, then = two(runs={"toy/pretrain@mini-plain seed0": {"key": "k", "bytes": "z"},
+                          "toy/eval@mini-plain seed0": {"key": "m", "bytes": "n"}})
+    assert verify.against(now, then) == [
+        "1 runs have the key they have in the committed certificate; 1 of them other bytes: "
+        "toy/pretrain@mini-plain seed0"]
+
+
+def test_a_certificate_that_was_written_is_read_and_another_file_refused(suite):
+    suite.resolve()
+    assert verify.committed(suite.paper) is None
+    written = certificate(suite)
+    path = verify.write(written, suite.paper)
+    assert verify.committed(suite.paper) == written
+    assert "7 runs have the key they have" in verify.render(written, written)
+    assert "0 of them other bytes" in verify.render(written, written)
+    for wrong, said in (("{}", "not a certificate"), ("[]", "not a certificate"),
+                        (path.read_text().replace("true", "false"), "sha256: its content was")):
+        path.write_text(wrong)
+        with pytest.raises(UserError, match=rf"certificate.json: {said} .*run `repro verify toy`"):
+            verify.committed(suite.paper)
 
 
 @pytest.mark.parametrize("fraction, name", [(1.0, "SIGKILL"), (-0.1, "SIGTERM"), (0.5, "SIGHUP")])

@@ -1,0 +1,84 @@
+"""The first updates of training runs, their losses to the last digit. The body of a process that
+has a job's environment: `python -m repro.pipeline.trajectory REQUEST RESULT`, both JSON files."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from repro.config.build import build
+from repro.context import RunContext
+from repro.errors import Interrupted
+from repro.pipeline import files
+from repro.pipeline.execute import state_of
+from repro.pipeline.spec import digest
+from repro.train import determinism
+
+STEPS = 20
+Trajectory = dict[str, Any]
+
+
+def follow(chain: list[dict[str, Any]], data: list[str], seed: int, root: Path) -> list[Trajectory]:
+    """Return the trajectory of each stage of a chain, as far as it can be followed.
+
+    chain: {arm, stage, config} of training stages, each of which reads the one before. A stage is
+    stopped after STEPS updates, as by a scheduler, so its schedule sees its true length; the next
+    is reached only when a stage is over by then. A trajectory: {loss: of each update, None without
+    any; state: digest of the last checkpoint (weights, optimiser, history), None without one}.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="repro-") as home:
+        inputs = {"data": [Path(path) for path in data]}
+        for link in chain:
+            folder = Path(home) / link["stage"]
+            ended, trajectory = _start(link, inputs, seed, root, folder)
+            found.append(trajectory)
+            if not ended:
+                break
+            inputs = {"data": inputs["data"], link["stage"]: [folder / "out"]}
+    return found
+
+
+def _start(
+    link: dict[str, Any], inputs: dict[str, list[Path]], seed: int, root: Path, folder: Path
+) -> tuple[bool, Trajectory]:
+    """Start a stage; return whether it came to its end, and its trajectory."""
+    losses: list[float] = []
+
+    def on_report(*, loss: float | None, **_: Any) -> None:
+        if loss is not None and len(losses) < STEPS:
+            losses.append(loss)
+
+    for name in ("out", "checkpoints"):
+        (folder / name).mkdir(parents=True)
+    context = RunContext(
+        stage=link["stage"],
+        arm=link["arm"],
+        seed=seed,
+        inputs=inputs,
+        out=folder / "out",
+        checkpoints=folder / "checkpoints",
+        on_report=on_report,
+        stop_requested=lambda: len(losses) >= STEPS,
+    )
+    ended = True
+    try:
+        build(link["config"], root)(context)
+    except Interrupted:
+        ended = False
+    state = state_of(context.checkpoints)
+    return ended, {"loss": losses or None, "state": digest(state) if state else None}
+
+
+def main(request: Path, result: Path) -> None:
+    """Follow all chains of a request file and write the trajectories to a result file."""
+    asked = files.read_json(request)
+    if asked["numerics"] is not None:
+        determinism.configure(asked["numerics"])
+    root = Path(asked["root"])
+    files.write_json(result, [follow(chain["links"], chain["data"], asked["seed"], root)
+                              for chain in asked["chains"]])
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
