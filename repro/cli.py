@@ -16,6 +16,7 @@ from repro.commands import (
     runs,
     shell,
     store,
+    tracking,
 )
 from repro.errors import UserError
 
@@ -24,7 +25,7 @@ COMMANDS = (
     configuration.resolve, configuration.check, configuration.diff, configuration.blame,
     runs.run, runs.submit, runs.status, runs.attach, runs.logs, runs.cancel, runs.demo,
     results.verdict, results.board, results.report, results.render,
-    costs.cost,
+    costs.cost, tracking.log_to,
     exactness.verify,
     store.store,
     assets.data,

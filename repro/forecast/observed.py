@@ -1,12 +1,14 @@
 """What finished runs took: from the store, and from the costs that papers keep in git."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro import devices
 from repro.config import resolved
+from repro.errors import UserError
 from repro.forecast.work import digest, shape_of
 from repro.paper import Paper
 from repro.pipeline.store import Store
@@ -34,7 +36,9 @@ class Observation:
 def in_store(store: Store) -> Iterator[Observation]:
     """Yield every finished run that the store itself has seen running, on one task."""
     for entry in store.entries():
-        run = entry.read("run") if entry.is_done else None
+        run = None
+        with suppress(UserError):  # a damaged record tells nothing; `repro store verify` names it
+            run = entry.read("run") if entry.is_done else None
         if not run or "seconds" not in run or run.get("tasks", 1) > 1:
             continue
         made_of = run["ingredients"]

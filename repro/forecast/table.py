@@ -66,8 +66,8 @@ def _forecast(report: Report, out: Console) -> None:
     side = "all at once" if wall["at_once"] is None else f"{wall['at_once']} at once"
     out.print(f"{report['runs']} runs to make, {report['done']} are finished: "
               f"{between(total['core_hours'])} core-hours, {between(total['gpu_hours'])} "
-              f"GPU-hours, {between(total['energy_kwh'], _from_kwh)}, {between(wall['range'])} hours from "
-              f"start to end ({side}, no queue)")
+              f"GPU-hours, {between(total['energy_kwh'], _from_kwh)}, "
+              f"{between(wall['range'])} hours from start to end ({side}, no queue)")
     for line in report["assumed"]:
         out.print(f"assumed: {line}")
     for line in report["too_short"]:

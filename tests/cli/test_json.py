@@ -29,7 +29,7 @@ CASES = {
 # Slow, or in need of runs: asked with --json by the tests of what they do.
 ELSEWHERE = {"check", "report", "verify", "store gc", "store push", "store pull", "store verify"}
 # For eyes only: what runs, follows a log, or prints a script.
-NEVER = {"run", "submit", "attach", "logs", "demo", "completion"}
+NEVER = {"run", "submit", "attach", "logs", "demo", "completion", "log-to"}
 
 
 def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
