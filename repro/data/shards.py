@@ -19,6 +19,7 @@ from repro.errors import UserError
 from repro.text.tokenizer import VocabInfo, load_vocab
 
 MANIFEST = "manifest.json"
+STORED = "MANIFEST.json"  # the store's own list, put beside ours when a run has finished
 SPLITS = ("train", "dev", "test")
 _CHUNK = 1 << 20
 
@@ -149,21 +150,20 @@ def write_manifest(artefact: Path) -> None:
 def check(artefact: Path, *parts: str) -> None:
     """Check files of an artefact against its manifest; parts: files or folders, none = all.
 
-    Raises UserError naming the first file that is missing, truncated or altered.
+    Raises UserError naming the first file that is missing, truncated, altered or not listed.
     """
     artefact = Path(artefact)
     path = artefact / MANIFEST
     try:
-        digests: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        digests: dict[str, str] = dict(json.loads(path.read_text(encoding="utf-8")).items())
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: missing or unreadable; run the data stage again") from error
-    wanted = [
-        name
-        for name in digests
-        if not parts or any(name == part or name.startswith(f"{part}/") for part in parts)
-    ]
-    for name in wanted:
-        _check_file(artefact / name, digests[name])
+    present = [one.relative_to(artefact).as_posix() for one in artefact.rglob("*") if one.is_file()]
+    for name in sorted({*digests, *present} - {MANIFEST, STORED}):
+        if not parts or any(name == part or name.startswith(f"{part}/") for part in parts):
+            if name not in digests:
+                raise UserError(f"{artefact / name}: not in {MANIFEST}; run the data stage again")
+            _check_file(artefact / name, digests[name])
 
 
 def sha256(path: Path) -> str:

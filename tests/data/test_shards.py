@@ -121,6 +121,23 @@ def test_a_folder_without_manifest_is_no_artefact(artefact):
         shards.check(artefact)
 
 
+@pytest.mark.parametrize("content", ["null", "[]", "3", "{", '{"tokenizer.json": 1}'])
+def test_a_manifest_that_says_nothing_vouches_for_nothing(artefact, content):
+    (artefact / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match="manifest.json|tokenizer.json"):
+        shards.check(artefact)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused(artefact):
+    digests = json.loads((artefact / "manifest.json").read_text())
+    name = next(name for name in digests if name.endswith("tokens.npy"))
+    del digests[name]
+    (artefact / "manifest.json").write_text(json.dumps(digests))
+    with pytest.raises(UserError, match=f"{name}: not in manifest.json"):
+        shards.check(artefact)
+    shards.check(artefact, "tasks")
+
+
 def test_manifest_covers_every_file(artefact):
     listed = set(json.loads((artefact / "manifest.json").read_text()))
     files = {p.relative_to(artefact).as_posix() for p in artefact.rglob("*") if p.is_file()}
