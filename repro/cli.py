@@ -7,6 +7,7 @@ import click
 
 from repro.commands import (
     assets,
+    authoring,
     catalogue,
     configuration,
     costs,
@@ -21,7 +22,7 @@ from repro.commands import (
 from repro.errors import UserError
 
 COMMANDS = (
-    catalogue.list_papers, catalogue.show,
+    catalogue.list_papers, catalogue.show, authoring.new,
     configuration.resolve, configuration.check, configuration.diff, configuration.blame,
     runs.run, runs.submit, runs.status, runs.attach, runs.logs, runs.cancel, runs.demo,
     results.verdict, results.board, results.report, results.render,

@@ -166,6 +166,12 @@ def assets(ctx: click.Context, word: str) -> Names:
 
 
 @_completes
+def templates(ctx: click.Context, word: str) -> Names:
+    found = (Path(__file__).parents[1] / "scaffold" / "templates").glob("*/paper.yaml")
+    return dict.fromkeys(sorted(file.parent.name for file in found), "")
+
+
+@_completes
 def specs(ctx: click.Context, word: str) -> Names:
     """PAPER[:ARM], PAPER/PROFILE."""
     slug, colon, _ = word.partition(":")

@@ -9,7 +9,7 @@ import pytest
 from repro import yaml
 from repro.config import resolved
 from repro.paper import Paper
-from repro.report import card, dvcfile, results
+from repro.report import card, dvcfile, results, todos
 from repro.verdict import collect, judge, stated
 
 ROOT = Path(__file__).parents[2]
@@ -104,3 +104,9 @@ def test_committed_verdicts_follow_from_the_committed_rows(folder):
 def test_dvc_sees_no_interpolation_but_its_own(folder):
     for path in (ROOT / "params.yaml", *folder.glob("resolved/*/*.json")):
         assert "${" not in path.read_text("utf-8"), path
+
+
+@each_paper
+def test_a_paper_with_a_verdict_has_nothing_left_to_fill_in(folder):
+    if list(folder.glob("results/*.verdict.json")):
+        assert todos.todos(Paper.load(folder)) == []
