@@ -27,8 +27,8 @@ CASES = {
     "doctor": ["doctor"],
 }
 # Slow, or in need of runs: asked with --json by the tests of what they do.
-ELSEWHERE = {"new", "check", "cost", "report", "verify", "golden", "store gc", "store push", "store pull",
-             "store verify"}
+ELSEWHERE = {"new", "check", "cost", "report", "verify", "golden", "store gc", "store push",
+             "store pull", "store verify"}
 # For eyes only: what runs, follows a log, or prints a script.
 NEVER = {"run", "submit", "attach", "logs", "demo", "completion", "log-to"}
 
