@@ -27,7 +27,7 @@ COMMANDS = (
     runs.run, runs.submit, runs.status, runs.attach, runs.logs, runs.cancel, runs.demo,
     results.verdict, results.board, results.report, results.render,
     costs.cost, tracking.log_to,
-    exactness.verify,
+    exactness.verify, exactness.golden,
     store.store,
     assets.data,
     machine.doctor, shell.completion,

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from repro.commands.common import CLUSTER, JSON, PROFILE, emit, paper_here, resolve_paper
+from repro.commands.common import CLUSTER, JSON, PAPER, PROFILE, emit, paper_here, resolve_paper
 from repro.errors import UserError
 
 
 @click.command()
-@click.argument("paper", required=False)
+@PAPER
 @PROFILE
 @CLUSTER
 @click.option("--forecast", "ahead", is_flag=True, help="Also where runs were made already.")

@@ -1,7 +1,6 @@
 """Same key, same bytes: verify, golden."""
 
 import sys
-from typing import Any
 
 import click
 
@@ -15,16 +14,9 @@ from repro.commands.common import (
     chosen_papers,
     emit,
     profile_option,
-    resolve_paper,
+    write_resolved,
 )
 from repro.errors import UserError
-
-
-def write_resolved(paper: Any, profile: str) -> None:
-    """Bring a paper's resolved settings up to date."""
-    from repro.config.resolved import path_of
-
-    resolve_paper(paper, profile).write(path_of(paper.root, paper.slug, profile))
 
 
 @click.command()
