@@ -152,9 +152,10 @@ def load_params(path: Path) -> Params:
 def _load_machine(root: Path, flags: Mapping[str, Any]) -> Machine:
     known = [f.name for f in fields(Machine)]
     file = root / ".repro" / "settings.yaml"
-    merged = dict(yaml.load(file) or {}) if file.exists() else {}
+    content = yaml.load(file) if file.exists() else {}
+    _typed(Machine, content, file)
+    merged = dict(content or {})
     source = {key: file for key in merged}
-    _typed(Machine, merged, file)
     for name, value in os.environ.items():
         key = name.removeprefix("REPRO_").lower()
         if name.startswith("REPRO_") and key in known:
