@@ -30,7 +30,7 @@ CASES = {
 ELSEWHERE = {"new", "check", "cost", "report", "verify", "golden", "store gc", "store push",
              "store pull", "store verify"}
 # For eyes only: what runs, follows a log, or prints a script.
-NEVER = {"run", "submit", "attach", "logs", "demo", "completion", "log-to"}
+NEVER = {"run", "submit", "attach", "logs", "demo", "completion", "log-to", "export"}
 
 
 def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
