@@ -41,6 +41,8 @@ elif verb == "run":
     if stage == "eval":
         made += [f.read_text() for f in sorted(Path("out").glob("*/*/pretrain/file"))]
     write(f"out/{{profile}}/{{arm}}/{{stage}}/file", f"{{arm}} {{stage}} {{made}}")
+    for name in ("MANIFEST.json", "runs.json"):
+        write(f"out/{{profile}}/{{arm}}/{{stage}}/{{name}}", json.dumps(made))
 elif verb == "verdict":
     write(f"results/{{profile}}.metrics.json", '{{"counts": {{"reproduced": 1}}}}')
     for name in ("rows.jsonl", "verdict.json", "curves/a.csv", "claims.csv"):
@@ -146,7 +148,9 @@ def test_stages_stand_in_topological_order(toy):
     stages = yaml.loads(dvcfile.render(paper))["stages"]
     made = set()
     for stage in stages.values():
-        assert set(dep for dep in stage.get("deps", []) if dep.startswith("out/")) <= made
+        read = [dep for dep in stage.get("deps", []) if dep.startswith("out/")]
+        assert {dep.rpartition("/")[0] for dep in read} <= made
+        assert {dep.rpartition("/")[2] for dep in read} <= {"MANIFEST.json", "runs.json"}
         arms = stage["matrix"].get("arm", [])
         for out in (o for o in stage["outs"] if isinstance(o, str)):
             made |= {out, *(out.replace("${item.arm}", arm) for arm in arms)}
