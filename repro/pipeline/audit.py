@@ -118,7 +118,7 @@ def _check_record(entry: Entry) -> list[int]:
     if "ingredients" not in run or run.get("key") != entry.key or \
             digest(run["ingredients"]) != entry.key:
         raise CorruptedEntry(f"{path}: its ingredients do not have the key {entry.key[:SHORT]}")
-    if run["outputs"] != {name: facts["sha256"] for name, facts in done["files"].items()}:
+    if run.get("outputs") != {name: facts["sha256"] for name, facts in done["files"].items()}:
         raise CorruptedEntry(f"{path}: outputs: not the digests of done.json")
     return [facts["bytes"] for facts in done["files"].values()]
 

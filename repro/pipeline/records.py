@@ -13,6 +13,7 @@ from repro.errors import UserError
 NUMBER = (int, float)
 TEXTS = "object of texts"  # text -> text
 FILES = "object of files"  # relative path -> {sha256, bytes}
+KEY = "key of a run"
 KEYS = "list of keys"
 INPUTS = "object of keys"  # stage -> list of keys
 PROCESS = "process"  # see `processes.identify`
@@ -25,7 +26,7 @@ SHAPES: dict[str, dict[str, Kind]] = {
     "request": {"key": str, "label": str, "paper": str, "profile": str, "arm": str, "root": str,
                 "ingredients": dict},
     "done": {"key": str, "files": FILES},
-    "run": {"outputs": TEXTS, "key?": str, "label?": str, "ingredients?": dict, "host?": str,
+    "run": {"outputs?": TEXTS, "key?": str, "label?": str, "ingredients?": dict, "host?": str,
             "cpu?": str, "finished?": str, "tasks?": int, "starts?": int, "seconds?": NUMBER,
             "peak_memory_mb?": NUMBER, "tokens?": NUMBER, "flops?": NUMBER,
             "measurements?": dict, "state?": TEXTS},
@@ -93,6 +94,8 @@ def _is(kind: Kind, value: Any) -> bool:
             return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         case "object of files":
             return isinstance(value, dict) and all(map(_is_file, value.items()))
+        case "key of a run":
+            return is_key(value)
         case "list of keys":
             return isinstance(value, list) and all(map(is_key, value))
         case "object of keys":
