@@ -147,9 +147,9 @@ def test_a_finetune_artefact_becomes_a_model_a_task(data, pretrain, make_context
         assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= {
             path.name for path in folder.iterdir()}
         model, tokenizer = auto.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-        encoded = tokenizer("w1 w2", return_tensors="pt")
+        encoded = tokenizer("w1", return_tensors="pt")
+        assert encoded["input_ids"].tolist() == [[6]]  # five special tokens and w0 come first
         assert model(**encoded).logits.shape[-1] == model.config.num_labels == 2
-        assert tokenizer.decode(encoded["input_ids"][0]) == "[CLS] w1 w2 [SEP]"
     place = tmp_path / "hub" / "easy"
     assert export.distance(place, ctx.out, data, "easy", origin.config, 1) < 1e-5
     card = ModelCard.load(tmp_path / "hub" / "parity" / "README.md")
