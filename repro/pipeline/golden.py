@@ -64,13 +64,9 @@ def follow(paper: Paper, profile: str, settings: Settings, display: Display) -> 
     """
     tree = load_tree(paper, profile, settings.suite)
     seed = settings.suite.seeds[0]
-    chains = _chains(expand_all(paper, tree, profile, [seed]))
-    store = Store(settings.store)
-    data = {spec.key: spec for chain in chains for spec in chain[0].inputs.get("data", ())}
-    outcome = drive(list(data.values()), {}, [paper], settings, store, display, alone=False)
-    if outcome.exit_code:
-        raise UserError(f"golden: {next(iter(outcome.errors.values()), 'stopped')}")
-    found = _follow(chains, seed, tree["numerics"], settings, store)
+    chains = chains_of(expand_all(paper, tree, profile, [seed]))
+    ensure_data(paper, chains, settings, display)
+    found = _follow(chains, seed, tree["numerics"], settings)
     return {
         "profile": profile,
         "seed": seed,
@@ -84,7 +80,18 @@ def follow(paper: Paper, profile: str, settings: Settings, display: Display) -> 
     }
 
 
-def _chains(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
+def ensure_data(
+    paper: Paper, chains: Sequence[list[RunSpec]], settings: Settings, display: Display
+) -> None:
+    """Make the data that chains start from where the store lacks them. Raises UserError."""
+    data = {spec.key: spec for chain in chains for spec in chain[0].inputs.get("data", ())}
+    outcome = drive(list(data.values()), {}, [paper], settings, Store(settings.store), display,
+                    alone=False)
+    if outcome.exit_code:
+        raise UserError(f"golden: {next(iter(outcome.errors.values()), 'stopped')}")
+
+
+def chains_of(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
     """Return for each arm its training runs, each of which reads the one before (member 0)."""
     chains: dict[str, list[RunSpec]] = {}
     for (stage, arm), specs in cells.items():
@@ -96,10 +103,10 @@ def _chains(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
 
 
 def _follow(
-    chains: Sequence[list[RunSpec]], seed: int, numerics: str | None, settings: Settings,
-    store: Store,
+    chains: Sequence[list[RunSpec]], seed: int, numerics: str | None, settings: Settings
 ) -> list[list[dict[str, Any]]]:
     """Return the trajectories of each chain; equal ones are followed once."""
+    store = Store(settings.store)
     distinct = {chain[-1].key: chain for chain in chains}
     shares = [list(distinct)[n::settings.workers] for n in range(settings.workers)]
     found: dict[str, list[dict[str, Any]]] = {}
@@ -112,7 +119,7 @@ def _follow(
                 "numerics": numerics,
                 "seed": seed,
                 "root": str(settings.root),
-                "chains": [_request(distinct[key], store) for key in keys],
+                "chains": [request_of(distinct[key], store) for key in keys],
             })
             command = [sys.executable, "-m", "repro.pipeline.trajectory", request, result]
             process = stack.enter_context(subprocess.Popen(
@@ -129,7 +136,8 @@ def _follow(
     return [found[chain[-1].key] for chain in chains]
 
 
-def _request(chain: list[RunSpec], store: Store) -> dict[str, Any]:
+def request_of(chain: list[RunSpec], store: Store) -> dict[str, Any]:
+    """Return a chain as `trajectory` takes it."""
     return {
         "data": [str(store.entry(run.key).out) for run in chain[0].inputs.get("data", ())],
         "links": [{"arm": run.arm, "stage": run.stage, "config": run.config} for run in chain],
