@@ -234,11 +234,11 @@ def misuse(source: Path, key: str, wrong: str) -> UserError:
 
 def line_of(path: Path, key: str) -> int:
     """Return the line (from 1) of a dotted key in a YAML file, 0 when it is nowhere."""
-    from ruamel.yaml import YAML
+    from repro.places import marked
 
     if not path.is_file():
         return 0
-    node, line = YAML(typ="rt").load(path.read_text(encoding="utf-8")), 0
+    node, line = marked(path.read_text(encoding="utf-8")), 0
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(node, dict) and part in node:
             line, node = node.lc.key(part)[0] + 1, node[part]
