@@ -4,15 +4,18 @@ from typing import Any
 
 import click
 
+from repro import scaffold
 from repro.commands import completing
 from repro.commands.common import JSON, emit, write_resolved
+
+KINDS = ", ".join(scaffold.templates())
 
 
 @click.command()
 @click.argument("slug")
 @click.option("--like", metavar="PAPER", help="Start from a paper: its arms, claims, settings.",
               shell_complete=completing.papers)
-@click.option("--template", metavar="KIND", help="Start from a template: text.",
+@click.option("--template", metavar="KIND", help=f"Start from a template: {KINDS}.",
               shell_complete=completing.templates)
 @JSON
 def new(slug: str, like: str | None, template: str | None, as_json: bool) -> None:
@@ -22,11 +25,11 @@ def new(slug: str, like: str | None, template: str | None, as_json: bool) -> Non
     lists what is left.
     """
     from repro.paper import find_root
-    from repro.scaffold import new as scaffold
+    from repro.scaffold.new import create, model
 
     root = find_root()
-    start = scaffold.model(root, like, template)
-    emit(scaffold.create(root, slug, start, write_resolved), as_json, _told)
+    start = model(root, like, template)
+    emit(create(root, slug, start, write_resolved), as_json, _told)
 
 
 def _told(made: dict[str, Any]) -> str:

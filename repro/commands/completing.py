@@ -14,6 +14,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from repro import scaffold
 from repro.errors import UserError
 
 BREAKS = ":@"
@@ -167,8 +168,7 @@ def assets(ctx: click.Context, word: str) -> Names:
 
 @_completes
 def templates(ctx: click.Context, word: str) -> Names:
-    found = (Path(__file__).parents[1] / "scaffold" / "templates").glob("*/paper.yaml")
-    return dict.fromkeys(sorted(file.parent.name for file in found), "")
+    return dict.fromkeys(scaffold.templates(), "")
 
 
 @_completes

@@ -7,7 +7,6 @@ TODO, and where the old text helps, it follows with its origin.
 """
 
 import re
-from datetime import date
 from io import StringIO
 from typing import Any
 
@@ -58,8 +57,9 @@ def with_paper(text: str, slug: str) -> str:
     editor = YAML()
     editor.width = 4096
     editor.preserve_quotes = True
-    content = editor.load(text)
-    content.setdefault("papers", {})[slug] = {"overrides": []}
+    content = editor.load(text) or {}
+    content["papers"] = content.get("papers") or {}
+    content["papers"][slug] = {"overrides": []}
     buffer = StringIO()
     editor.dump(content, buffer)
     return buffer.getvalue()
@@ -71,7 +71,7 @@ def _head(slug: str, title: str | None, family: str) -> str:
             f"title: {_quoted(shown)}\n"
             f"# {TODO} arxiv: \"0000.00000\"\n"
             f"venue: {TODO}\n"
-            f"year: {date.today().year}  # {TODO}\n"
+            f"year: 1950  # {TODO}\n"
             f"authors: [{TODO}]\n"
             f"# {TODO} code: github.com/...\n"
             f"family: {family}\n")

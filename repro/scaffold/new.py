@@ -13,15 +13,10 @@ from repro.paper import Paper
 from repro.report import card, dvcfile, todos
 from repro.report.catalogue import commands
 from repro.report.site.board import load_planned
-from repro.scaffold import draft
+from repro.scaffold import TEMPLATES, draft, templates
+from repro.settings import load_params
 
-TEMPLATES = Path(__file__).parent / "templates"
 Resolve = Callable[[Paper, str], Path]
-
-
-def templates() -> list[str]:
-    """Return the names of the templates: the directories beside this file."""
-    return sorted(folder.parent.name for folder in TEMPLATES.glob("*/paper.yaml"))
 
 
 def model(root: Path, like: str | None, template: str | None) -> Path:
@@ -54,9 +49,10 @@ def create(root: Path, slug: str, start: Path, resolve: Resolve) -> dict[str, An
     """
     check_slug(root, slug)
     folder, params = root / "papers" / slug, root / "params.yaml"
+    load_params(params)
     before = params.read_bytes() if params.is_file() else b""
     try:
-        _write(folder, start, of_paper=start.parent == folder.parent)
+        _write(folder, start, of_paper=start.parent != TEMPLATES)
         params.write_text(draft.with_paper(before.decode(), slug), encoding="utf-8")
         paper = _render(root, folder, resolve)
     except BaseException:

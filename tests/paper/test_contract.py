@@ -108,5 +108,6 @@ def test_dvc_sees_no_interpolation_but_its_own(folder):
 
 @each_paper
 def test_a_paper_with_a_verdict_has_nothing_left_to_fill_in(folder):
-    if list(folder.glob("results/*.verdict.json")):
+    judged = {path.name.partition(".")[0] for path in folder.glob("results/*.verdict.json")}
+    if judged - {"smoke"}:
         assert todos.todos(Paper.load(folder)) == []

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from repro import yaml
 from repro.cli import main
 from repro.paper import Paper
-from repro.scaffold import draft, new
+from repro.scaffold import draft, templates
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def made(*arguments: str) -> dict:
 
 
 STARTS = {
-    **{f"from_{name}": ["--template", name] for name in new.templates()},
+    **{f"from_{name}": ["--template", name] for name in templates()},
     "like_electra": ["--like", "electra"],
     "like_tiny_lm": ["--like", "tiny_lm"],
     "like_a_draft": ["--like", "like_electra"],
@@ -82,6 +82,11 @@ def test_a_copy_has_the_structure_and_none_of_the_statements(suite) -> None:
         text = path.read_text("utf-8")
         assert "papers.electra" not in text and "'papers/electra" not in text
         assert text.startswith("# TODO")
+
+
+def test_a_paper_of_another_suite_keeps_its_statements_to_itself(suite) -> None:
+    made("mine", "--like", str(ROOT / "papers" / "electra"))
+    assert all(claim.text.startswith("TODO") for claim in Paper.find("mine", suite).claims)
 
 
 def test_a_title_is_known_from_the_plan_only(suite) -> None:
@@ -145,3 +150,5 @@ def test_params_keep_their_comments_and_forms() -> None:
     text = ("# Why.\nsuite:\n  seeds: [0, 1]  # two\n"
             "papers:\n  one:\n    overrides: ['a.b = 1e-3']\n")
     assert draft.with_paper(text, "two") == text + "  two:\n    overrides: []\n"
+    for empty in ("", "papers:\n"):
+        assert yaml.loads(draft.with_paper(empty, "two")) == {"papers": {"two": {"overrides": []}}}
