@@ -103,7 +103,8 @@ def committed(paper: Paper) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         sha256 = found.pop("sha256")
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a certificate of `repro verify` ({error!r}): run `repro "
+        wrong = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: not a certificate of `repro verify` ({wrong}): run `repro "
                         f"verify {paper.slug}`") from error
     if digest(found) != sha256:
         raise UserError(f"{path}: sha256: its content was changed: run `repro verify "
