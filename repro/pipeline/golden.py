@@ -17,7 +17,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.pipeline import files, machine
+from repro.pipeline import files, machine, records
 from repro.pipeline.environment import pinned
 from repro.pipeline.progress import Display
 from repro.pipeline.spec import RunSpec, expand_all
@@ -28,6 +28,11 @@ from repro.settings import Settings
 STAGES = ("pretrain", "finetune")
 # Where the machine calculates otherwise, rounding may differ but the method may not.
 TOLERANCE = 1e-4
+SHAPE: dict[str, records.Kind] = {
+    "profile": str, "seed": int, "numerics?": str, "versions": dict, "cpu": str, "libc": str,
+    "arithmetic?": dict, "trajectories": dict,
+}
+TRAJECTORY: dict[str, records.Kind] = {"loss": list, "state?": str}
 Golden = dict[str, Any]
 
 
@@ -37,11 +42,17 @@ def path_of(paper: Paper) -> Path:
 
 
 def load(paper: Paper) -> Golden:
-    """Return the committed trajectories. Raises UserError when there are none."""
-    found = files.read_json(path_of(paper))
-    if not isinstance(found, dict) or "trajectories" not in found:
-        raise UserError(f"{path_of(paper)}: no golden trajectories; "
-                        f"run `repro golden {paper.slug} --update`")
+    """Return the committed trajectories. Raises UserError when there are none, or not of that
+    shape."""
+    path = path_of(paper)
+    found = files.read_json(path)
+    if found is None:
+        raise UserError(f"{path}: no golden trajectories; run `repro golden {paper.slug} --update`")
+    records.check_fields(SHAPE, found, path)
+    for place, trajectory in found["trajectories"].items():
+        records.check_fields(TRAJECTORY, trajectory, f"{path}: {place}")
+        if not all(isinstance(loss, float) for loss in trajectory["loss"]):
+            raise UserError(f"{path}: {place}: loss: must be numbers only")
     return found
 
 

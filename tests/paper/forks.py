@@ -2,8 +2,8 @@
 
     python tests/paper/forks.py SLUG FOLDER
 
-The pre-training of every arm, and fine-tuning and evaluation of the last arm that has them. Every
-run is the body of a real job (`execute.run_pack`). First one process makes them one after the
+The pre-training of every arm (of its first member), and the other stages of the last arm alone.
+Every run is the body of a real job (`execute.run_pack`). First one process makes them one after the
 other; then two side by side do, and every training run is ended once, by SIGKILL or SIGTERM at a
 random step, and resumed. Prints {runs, ended, differences} as JSON. What takes minutes is left to
 `repro verify --all`: starting jobs (five seconds each), the other arms, the data a second time.
@@ -71,9 +71,10 @@ def main(slug, folder):
     tree = resolve(paper, "smoke", numerics=suite.numerics, epoch=suite.epoch,
                    seeds=suite.seeds).tree
     cells = expand_all(paper, tree, "smoke", suite.seeds[:1])
-    whole = [arm for stage, arm in cells if stage == "eval" and ("pretrain", arm) in cells][-1]
+    whole = [arm for stage, arm in cells if stage == "eval" and ("pretrain", arm) in cells
+             and paper.arm(arm).members == 1][-1]
     runs = [spec for (stage, arm), specs in cells.items() for spec in specs
-            if stage == "pretrain" or arm == whole]
+            if stage == "pretrain" and spec.member == 0 or arm == whole]
     specs = [one[0] for one in closure(runs).values()]
     for spec in specs:
         for module in code.section_modules(spec.config):

@@ -97,3 +97,15 @@ def test_what_is_written_is_read_to_the_last_digit(suite):
     golden.write(written, suite.paper)
     assert golden.load(suite.paper) == written
     assert json.loads(golden.path_of(suite.paper).read_text()) == written
+
+
+@pytest.mark.parametrize("old, new, said", [
+    ('"seed": 0', '"seed": "0"', "seed: must be an integer"),
+    ('"trajectories"', '"trajectory"', "trajectories is missing"),
+    ("2.5", '"2.5"', "bert/pretrain: loss: must be numbers only"),
+    ("2.5", "2.5,", "golden.json"),
+])
+def test_a_damaged_record_is_one_line(suite, edit, old, new, said):
+    edit(golden.write(record(1.5, 2.5), suite.paper), old, new)
+    with pytest.raises(UserError, match=said):
+        golden.load(suite.paper)
