@@ -12,7 +12,7 @@ KINDS = ", ".join(scaffold.templates())
 
 
 @click.command()
-@click.argument("slug")
+@click.argument("slug", shell_complete=completing.planned)
 @click.option("--like", metavar="PAPER", help="Start from a paper: its arms, claims, settings.",
               shell_complete=completing.papers)
 @click.option("--template", metavar="KIND", help=f"Start from a template: {KINDS}.",

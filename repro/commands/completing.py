@@ -135,6 +135,16 @@ def papers(ctx: click.Context, word: str) -> Names:
 
 
 @_completes
+def planned(ctx: click.Context, word: str) -> Names:
+    """The papers that the suite means to hold and has not."""
+    from repro import yaml
+
+    file = Path(scaffold.__file__).parents[1] / "report" / "site" / "planned.yaml"
+    there = _slugs()
+    return {slug: about["title"] for slug, about in yaml.load(file).items() if slug not in there}
+
+
+@_completes
 def arms(ctx: click.Context, word: str) -> Names:
     return _arms(_meant(ctx))
 
