@@ -73,7 +73,7 @@ def test_a_wrong_hyper_parameter_is_caught(copied, slug, file, right, wrong):
     text = path.read_text("utf-8")
     assert right in text
     path.write_text(text.replace(right, wrong, 1), "utf-8")
-    setting, _, value = right.partition(" = ")
+    setting, _, _ = right.partition(" = ")
     found = problems(path.parent)
     last = setting.rpartition(".")[2]
     assert any(last in line for line in found), found
