@@ -74,15 +74,15 @@ def golden(papers: tuple[str, ...], everything: bool, profile: str, update: bool
     found = settings.load(chosen[0].root, workers=workers)
     reports = []
     for paper in chosen:
-        then = None if update else recorded.load(paper)
+        then = recorded.load(paper) if not update or recorded.path_of(paper).exists() else None
         write_resolved(paper, profile)
         now = recorded.follow(paper, profile, found, choose(found.log_level))
         if update:
             recorded.write(now, paper)
-        report = recorded.report(paper.slug, now, then or now)
+        report = recorded.report(paper.slug, now, then, update)
         if not as_json:
             click.echo(recorded.render(report))
         reports.append(report)
     if as_json:
         emit(reports, as_json, str)
-    sys.exit(any(report["differences"] for report in reports))
+    sys.exit(not update and any(report["differences"] for report in reports))

@@ -29,8 +29,8 @@ STAGES = ("pretrain", "finetune")
 # Where the machine calculates otherwise, rounding may differ but the method may not.
 TOLERANCE = 1e-4
 SHAPE: dict[str, records.Kind] = {
-    "profile": str, "seed": int, "numerics?": str, "versions": dict, "cpu": str, "libc": str,
-    "arithmetic?": dict, "trajectories": dict,
+    "profile": str, "seed": int, "numerics?": str, "versions": dict, "cpu": str, "features": list,
+    "libc": str, "arithmetic?": dict, "trajectories": dict,
 }
 TRAJECTORY: dict[str, records.Kind] = {"loss": list, "state?": str}
 Golden = dict[str, Any]
@@ -155,18 +155,27 @@ def request_of(chain: list[RunSpec], store: Store) -> dict[str, Any]:
     }
 
 
-def report(slug: str, now: Golden, then: Golden) -> dict[str, Any]:
-    """Return {paper, profile, trajectories: how many, differences, remarks: lines}."""
-    lines = differences(now, then)
-    return {"paper": slug, "profile": now["profile"], "trajectories": len(now["trajectories"]),
-            "differences": lines, "remarks": remarks(now, then)}
+def report(slug: str, now: Golden, then: Golden | None, updated: bool) -> dict[str, Any]:
+    """Return {paper, profile, trajectories: how many, updated, differences, remarks: lines}. then:
+    the record so far, None = there was none."""
+    return {
+        "paper": slug,
+        "profile": now["profile"],
+        "trajectories": len(now["trajectories"]),
+        "updated": updated,
+        "differences": differences(now, then) if then else [],
+        "remarks": remarks(now, then) if then else [],
+    }
 
 
 def render(report: dict[str, Any]) -> str:
     """Return a report as lines for people."""
     wrong = len(report["differences"])
-    head = (f"{report['paper']} ({report['profile']}): {report['trajectories']} trajectories, "
-            + (f"{wrong} DIFFER" if wrong else "as recorded"))
+    if report["updated"]:
+        end = "recorded" + (f"; {wrong} differences from the record before" if wrong else "")
+    else:
+        end = f"{wrong} DIFFER" if wrong else "as recorded"
+    head = f"{report['paper']} ({report['profile']}): {report['trajectories']} trajectories, {end}"
     return "\n".join([head, *(f"  {line}" for line in report["differences"] + report["remarks"])])
 
 
@@ -174,7 +183,7 @@ def differences(now: Golden, then: Golden) -> list[str]:
     """Return a line for every arm whose trajectory is not the committed one: its first update that
     differs and both losses. Where this machine calculates otherwise than the one that made the
     committed ones, losses may differ by TOLERANCE of themselves and states are not compared."""
-    exact = now["arithmetic"] == then["arithmetic"]
+    exact = not machine.differing(now, then)
     lines = [f"{name}: was {then[name]!r}, is {now[name]!r}"
              for name in ("profile", "seed", "numerics") if now[name] != then[name]]
     ours, theirs = now["trajectories"], then["trajectories"]
@@ -191,11 +200,10 @@ def remarks(now: Golden, then: Golden) -> list[str]:
     ours, theirs = now["versions"], then["versions"]
     lines = [f"{name} {theirs.get(name)} -> {ours.get(name)}"
              for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
-    if now["arithmetic"] != then["arithmetic"]:
-        other = [name for name, digest in (now["arithmetic"] or {}).items()
-                 if digest != (then["arithmetic"] or {}).get(name)]
-        lines.append(f"{now['cpu']} calculates otherwise than {then['cpu']}, where these were "
-                     f"made ({', '.join(other)}): losses are compared to {TOLERANCE:g} only")
+    if other := machine.differing(now, then):
+        lines.append(f"{machine.shown(now)} calculates otherwise than {machine.shown(then)}, where "
+                     f"these were made ({', '.join(other)}): losses are compared to {TOLERANCE:g} "
+                     "only")
     return lines
 
 

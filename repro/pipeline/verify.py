@@ -115,17 +115,15 @@ def committed(paper: Paper) -> dict[str, Any] | None:
 def against(certificate: dict[str, Any], former: dict[str, Any]) -> list[str]:
     """Return what to say of a certificate beside an earlier one, perhaps of another machine: the
     operations whose arithmetic differs, and whether equal keys gave equal bytes."""
-    now, then = certificate["arithmetic"] or {}, former["arithmetic"] or {}
     lines = []
-    if differing := sorted(name for name in now.keys() | then.keys()
-                           if now.get(name) != then.get(name)):
-        lines.append(f"the arithmetic of this machine ({_shown(certificate)}) is not that of the "
-                     f"committed certificate ({_shown(former)}): {', '.join(differing)}")
+    if other := machine.differing(certificate, former):
+        lines.append(f"the arithmetic of this machine ({machine.shown(certificate)}) is not that "
+                     f"of the committed certificate ({machine.shown(former)}): {', '.join(other)}")
     shared = [label for label, run in certificate["runs"].items()
               if run["key"] == former["runs"].get(label, {}).get("key")]
-    other = [label for label in shared if certificate["runs"][label] != former["runs"][label]]
+    wrong = [label for label in shared if certificate["runs"][label] != former["runs"][label]]
     lines.append(f"{len(shared)} runs have the key they have in the committed certificate; "
-                 f"{len(other)} of them other bytes" + (f": {', '.join(other)}" if other else ""))
+                 f"{len(wrong)} of them other bytes" + (f": {', '.join(wrong)}" if wrong else ""))
     return lines
 
 
@@ -154,11 +152,6 @@ def render(certificate: dict[str, Any], former: dict[str, Any] | None = None) ->
 
 def _path(paper: Paper) -> Path:
     return paper.dir / "results" / "certificate.json"
-
-
-def _shown(certificate: dict[str, Any]) -> str:
-    widest = (certificate["features"] or ["no vectors"])[-1]
-    return f"{certificate['cpu']}, {widest}, {certificate['libc']}"
 
 
 def make(
