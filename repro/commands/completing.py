@@ -200,9 +200,12 @@ def runs(ctx: click.Context, word: str) -> Names:
     if not slash:
         return _slugs()
     folder = _folder(slug)
-    cells = [f"{slug}/{stage}@{profile}-" for stage, _ in _part([folder], "stages")
-             for profile in _profiles([folder])]
-    return {cell + arm: about for cell in cells for arm, about in _arms([folder]).items()}
+    stages = [stage for stage, _ in _part([folder], "stages")]
+    arms = list(_part([folder], "arms"))
+    return {f"{slug}/{stage}@{profile}-{name}": _about(arm, "about")
+            for stage in stages for profile in _profiles([folder])
+            for name, arm in arms
+            if not isinstance(arm, dict) or stage in (arm.get("stages") or stages)}
 
 
 @_completes
