@@ -29,7 +29,6 @@ from repro.pipeline.spec import SHORT, digest
 
 MANIFEST = "MANIFEST.json"
 RUNS = "runs.json"  # of a stage in the workspace: run -> sha256 of its manifest
-RUNS = "runs.json"  # of a stage in the workspace: run -> sha256 of its manifest
 ENDS = ("done", "failed", "interrupted")
 _AWAY = "`repro store verify --set-aside` moves it out of the way"
 
