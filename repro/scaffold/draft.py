@@ -65,10 +65,10 @@ def with_paper(text: str, slug: str) -> str:
     return buffer.getvalue()
 
 
-def _head(slug: str, title: str | None, family: str) -> str:
-    shown = title or f"{TODO}: title"
+def _head(slug: str, title: str, family: str) -> str:
+    """Return who the paper is by, all of it still to be filled in but what is given."""
     return (f"slug: {slug}\n"
-            f"title: {_quoted(shown)}\n"
+            f"title: {_quoted(title)}\n"
             f"# {TODO} arxiv: \"0000.00000\"\n"
             f"venue: {TODO}\n"
             f"year: 1950  # {TODO}\n"
