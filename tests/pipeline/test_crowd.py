@@ -87,7 +87,7 @@ def test_all_commands_at_once_leave_two_sound_stores_and_a_complete_remote(
     files.remove(evaluated.store.root / "plans")
     files.remove(evaluated.folder / "out")  # so that gc may take everything
     kinds = ("push1", "push2", "pull1", "pull2", "verify", "gc", "ensure")
-    members = crowd(*kinds, seconds=5)
+    members = crowd(*kinds, seconds=3)
     (victim,) = crowd("push3", seconds=60)
     victim.stdout.readline()
     time.sleep(0.3)
