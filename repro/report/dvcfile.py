@@ -15,9 +15,15 @@ from repro.report.rendering import environment
 from repro.report.results import CURVE_STAGE
 from repro.verdict.collect import EVAL
 
-# What `resolve` reads of the package: configurables, and what turns gin into the resolved tree.
-CORE = ("config", "context.py", "data", "errors.py", "evaluate", "losses", "nn", "paper.py",
-        "references.py", "schema.py", "text", "train", "yaml.py")
+PACKAGE = Path(__file__).parents[1]
+# What `resolve` does not read of the package. Anything else may be a configurable, or turn gin into
+# the resolved tree: a new room is depended on before anybody thinks of it.
+ABOVE = frozenset((
+    "check", "cli.py", "commands", "demo.py", "devices.py", "devices.yaml", "forecast", "hub",
+    "pipeline", "places.py", "report", "scaffold", "settings.py", "trackers", "verdict",
+))
+CORE = tuple(sorted(path.name for path in PACKAGE.iterdir()
+                    if path.name not in ABOVE | {"__pycache__"}))
 # What the verdict is made with.
 JUDGES = ("evaluate/metric_names.py", "paper.py", "references.py", "report/results.py", "schema.py",
           "verdict")
