@@ -112,8 +112,9 @@ def load(root: Path | str | None = None, **flags: Any) -> Settings:
     """
     root = Path(root).resolve() if root is not None else find_root()
     params = load_params(root / "params.yaml")
-    machine = _load_machine(root, flags)
-    cluster = _absolute(machine.cluster, root) if machine.cluster else None
+    home = _home(root)
+    machine = _load_machine(home, flags)
+    cluster = _absolute(machine.cluster, home) if machine.cluster else None
     site = _site(cluster)
     return Settings(
         root=root,
@@ -123,11 +124,18 @@ def load(root: Path | str | None = None, **flags: Any) -> Settings:
         cluster=cluster,
         snapshot=machine.snapshot,
         workers=machine.workers or len(os.sched_getaffinity(0)),
-        store=_absolute(machine.store or site.get("store") or ".repro/store", root),
+        store=_absolute(machine.store or site.get("store") or ".repro/store", home),
         quota=parse_bytes(machine.quota) if machine.quota else None,
-        assets=_absolute(machine.assets or site.get("assets") or "~/.cache/repro/assets", root),
+        assets=_absolute(machine.assets or site.get("assets") or "~/.cache/repro/assets", home),
         log_level=machine.log_level,
     )
+
+
+def _home(root: Path) -> Path:
+    """Return where machine settings and the store are: the root, or, in the copy that `dvc exp run
+    --temp` and queued experiments work in, the workspace it was made of (DVC says which)."""
+    parent = Path(os.environ.get("DVC_ROOT") or root)
+    return parent if root.is_relative_to(parent / ".dvc" / "tmp") else root
 
 
 def load_params(path: Path) -> Params:

@@ -1,5 +1,6 @@
 """The rendered dvc.yaml under the real DVC, with a stand-in for the `repro` command."""
 
+import json
 import os
 import re
 import subprocess
@@ -132,6 +133,39 @@ def test_dvc_runs_it_once_then_only_what_a_setting_reaches_and_shows_it(suite):
                        "board --profile mini"]
     assert "counts.reproduced" in dvc("metrics", "show")
     dvc("plots", "show", "--json")
+
+
+def git(*args):
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *who, *args], check=True, capture_output=True)
+
+
+def test_experiments_are_run_compared_and_applied(suite):
+    """As users of DVC do: a setting of the run, here and in a copy; what differs; back again."""
+    dvc("repro", "-q", "papers/toy/dvc.yaml")
+    git("add", "-A")
+    git("commit", "-qm", "base")
+    calls()
+    more = ["-S", "params.yaml:suite.numerics=native", "papers/toy/dvc.yaml"]
+    dvc("exp", "run", "-q", "-n", "native", *more)
+    made = calls()
+    assert made[0] == "resolve --profile mini" and run("eval", "plain") not in made
+    deeper = ["-S", "params.yaml:suite.profiles=[mini, paper]"]
+    dvc("exp", "run", "-q", "--temp", "-n", "both", *deeper, "papers/toy/dvc.yaml")
+    made = calls()
+    assert "resolve --profile paper" in made and run("eval", "plain") not in made
+    assert "run eval --profile paper --arm plain" in made
+    assert not (suite.dir / "resolved" / "paper").exists()
+    listed = dvc("exp", "list", "--name-only").split()
+    assert {"native", "both"} <= set(listed)
+    changes = json.loads(dvc("params", "diff", "HEAD", "native", "--json"))
+    assert changes["params.yaml"]["suite.numerics"] == {"old": "portable", "new": "native"}
+    dvc("exp", "apply", "both")
+    assert (suite.dir / "resolved" / "paper" / "plain.json").exists()
+    assert "paper" in yaml.load(Path("params.yaml"))["suite"]["profiles"]
+    assert calls() == []
+    assert "results/paper.metrics.json" in dvc("metrics", "show")
+    assert "native" in dvc("exp", "show", "--csv")
 
 
 def test_a_paper_with_arms_of_one_profile_parses_in_dvc(toy, tmp_path, monkeypatch):
