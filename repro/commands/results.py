@@ -20,11 +20,13 @@ def verdict(paper: str | None, profile: str, claims: tuple[str, ...], write: boo
             as_json: bool) -> None:
     """Say whether the claims hold. Exit: 0 reproduced, 2 inconclusive, 3 contradicted, 1 error."""
     from repro import settings
+    from repro.pipeline import workspace
     from repro.report import card, cost, results, terminal
     from repro.verdict import collect, judge
 
     found = paper_here(paper)
     if write:
+        workspace.check(found, profile)
         report = results.write(found, profile)
         cost.write(found, profile, cost.runs_of(found, profile, settings.load(found.root).store))
         card.write(found)

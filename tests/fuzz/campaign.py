@@ -22,6 +22,7 @@ MADE: dict[str, Callable[[Path], list[Target]]] = {
     "artefacts": store_targets.artefacts,
     "records": store_targets.records,
     "seeds": store_targets.seeds,
+    "judged": store_targets.judged,
     "remotes": store_targets.remotes,
 }
 

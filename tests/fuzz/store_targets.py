@@ -9,17 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import mutation
-from targets import Target, quiet, toy
+from targets import Target, quiet, same_json, toy
 
 from repro.errors import UserError
-from repro.pipeline import audit, exchange, execute, files, gc, parcels, plans, processes, status
+from repro.pipeline import (
+    audit,
+    exchange,
+    execute,
+    files,
+    gc,
+    parcels,
+    plans,
+    processes,
+    status,
+    workspace,
+)
 from repro.pipeline.holds import Hold
 from repro.pipeline.launch import fleet_of
 from repro.pipeline.ledger import Ledger
 from repro.pipeline.progress import Lines
 from repro.pipeline.remotes import PREFIX, open_remote
 from repro.pipeline.spec import closure
-from repro.pipeline.store import Store
+from repro.pipeline.store import MANIFEST, RUNS, Store
 from repro.report import cost
 
 
@@ -170,6 +181,23 @@ def seeds(folder: Path) -> list[Target]:
     # A manifest of no run, or of another: the run is made anew.
     target.also = lambda got: False in got[1] and set(got[0]) <= set(target.before[0])
     return [target]
+
+
+def judged(folder: Path) -> list[Target]:
+    """What the verdict reads in the workspace: one file of each run, its manifest, the list."""
+    made = Made(folder)
+    out = made.suite.folder / "out" / "mini" / "plain" / "pretrain"
+    files.write_json(out / RUNS, {spec.folder: files.sha256(out / spec.folder / MANIFEST)
+                                  for spec in made.runs})
+
+    def use() -> Any:
+        workspace.check(made.suite.paper, "mini", {"pretrain": "weights.bin"})
+        return True
+
+    paths = [out / RUNS, *(out / spec.folder / name for spec in made.runs
+                           for name in (MANIFEST, "weights.bin"))]
+    return [Target("workspace, judged", paths, mutation.BYTES | mutation.JSON, use, same_json,
+                   True)]
 
 
 def remotes(folder: Path) -> list[Target]:

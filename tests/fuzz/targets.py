@@ -177,7 +177,7 @@ def resolved_files(root: Path) -> Target:
                 for (stage, arm), runs in cells.items()}
 
     return Target("resolved", sorted((paper.dir / "resolved" / "mini").glob("*.json")),
-                  mutation.JSON, use, _same_json)
+                  mutation.JSON, use, same_json)
 
 
 # What runs leave
@@ -200,7 +200,7 @@ def checkpoints(folder: Path) -> Target:
                           {name: one.tolist() for name, one in sorted(found.tensors.items())}]
 
     newest = sorted((folder / "step-000000020").iterdir())
-    target = Target("checkpoint", newest, mutation.BYTES | mutation.JSON, use, _same_json, True)
+    target = Target("checkpoint", newest, mutation.BYTES | mutation.JSON, use, same_json, True)
     shutil.move(folder / "step-000000020", folder / "away")
     former = use()
     shutil.move(folder / "away", folder / "step-000000020")
@@ -220,7 +220,7 @@ def certificate(root: Path) -> Target:
         "ways": {"alone": {"about": "one worker", "runs": 1, "files": 2, "states": 1, "ended": {}}},
         "runs": {"electra/data@smoke-bert": run}, "identical": True, "mismatches": []}, paper)
     return Target("certificate", [path], mutation.BYTES | mutation.JSON,
-                  lambda: verify.committed(paper), _same_json, True)
+                  lambda: verify.committed(paper), same_json, True)
 
 
 def shards(folder: Path) -> Target:
@@ -250,7 +250,7 @@ def shards(folder: Path) -> Target:
     # The other two files of the tokeniser are for transformers; nothing here reads them.
     paths = sorted(path for path in folder.rglob("*") if path.is_file()
                    and path.name not in ("tokenizer_config.json", "special_tokens_map.json"))
-    return Target("token shards", paths, mutation.BYTES, use, _same_json, True)
+    return Target("token shards", paths, mutation.BYTES, use, same_json, True)
 
 
 def _same_yaml(old: bytes, new: bytes) -> bool:
@@ -269,7 +269,7 @@ def _within(new: Any, old: Any) -> bool:
     return new == old or new in (None, [], {}) or old in (None, [], {})
 
 
-def _same_json(old: bytes, new: bytes) -> bool:
+def same_json(old: bytes, new: bytes) -> bool:
     with suppress(ValueError):
         return json.dumps(json.loads(old)) == json.dumps(json.loads(new))
     return False

@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parent))
 
 import campaign  # noqa: E402
 
-CASES = 20  # of each target
+CASES = 12  # of each target
 
 
 @pytest.mark.parametrize("name", list(campaign.MADE))
