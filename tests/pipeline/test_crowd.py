@@ -94,7 +94,7 @@ def test_all_commands_at_once_leave_two_sound_stores_and_a_complete_remote(
     victim.send_signal(signal.SIGKILL)
     told = []
     for member in members:
-        out, err = member.communicate(timeout=100)
+        out, err = member.communicate(timeout=300)
         assert (member.returncode, err) == (0, ""), err
         told.append(json.loads(out.splitlines()[-1]))
     assert [one["wrong"] for one in told] == [[]] * len(kinds)
