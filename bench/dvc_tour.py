@@ -1,6 +1,6 @@
 """Write docs/dvc.md: what DVC's own commands say of a real paper, run for this page.
 
-A clone of this repository, ELECTRA at smoke scale, one seed. Nothing on the page is typed by hand.
+A clone of this repository, an arm of ELECTRA at smoke scale, one seed. Nothing there is typed.
 
     python bench/dvc_tour.py [FOLDER]      # FOLDER: keep the clone there, and use it again
 """
@@ -13,37 +13,44 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAPER = "papers/electra/dvc.yaml"
+TARGET = "papers/electra/dvc.yaml:eval@smoke-generator_full"
 MOST = 40  # lines of one answer
 WIDTH = 120
 SMOKE = "-S params.yaml:suite.profiles=[smoke] -S params.yaml:suite.seeds=[0]"
-# Heading, what the reader should know, and commands: (shown, lines of the end that are shown).
+DECAY = "-S 'params.yaml:papers.electra.overrides=[\"finetuning.adamw.weight_decay = 0.1\"]'"
+RESOLVED = "papers/electra/resolved/smoke/generator_full.json"
+RESULTS = "papers/electra/results"
+# Heading, what the reader should know, and commands: (as typed, lines of the end that are shown).
 TOUR = [
-    ("A run with other settings", "`-S` edits `params.yaml` for this run. The first one makes "
-     "every run of the profile; a smoke run proves the plumbing and yields no verdict.",
-     [(f"dvc exp run -n base {SMOKE} {PAPER}", 6)]),
-    ("Its metrics", "Counts of verdicts, the estimate of each claim, each arm's mean.",
-     [("dvc metrics show papers/electra/results/smoke.metrics.json", MOST)]),
-    ("One setting of the paper changed", "Gin bindings of `papers.<slug>.overrides` win over the "
-     "paper's files. Only what the binding reaches is computed again: fine-tuning and scoring, no "
-     "pre-training.",
-     [(f"dvc exp run -n decay {SMOKE} -S "
-       "'params.yaml:papers.electra.overrides=[\"finetuning.adamw.weight_decay = 0.1\"]' " + PAPER,
-       6)]),
-    ("What differs in settings", "The resolved settings are parameters of DVC, so `params diff` "
-     "speaks of gin.",
-     [("dvc params diff base decay --targets papers/electra/resolved/smoke/electra.json", MOST)]),
-    ("What differs in results", "",
-     [("dvc metrics diff base decay --targets papers/electra/results/smoke.metrics.json", MOST)]),
+    ("Other settings, without editing a file", "`-S` sets `params.yaml` for this run: the smoke "
+     "profile, which proves the plumbing in seconds and yields no verdict, and one seed. A stage "
+     "as the target brings along what it needs; without one the whole paper is run. Stopped in the "
+     "middle, DVC leaves git at a detached HEAD: `git checkout -f main` brings it back, and the "
+     "store keeps every finished run and checkpoint.",
+     [(f"dvc exp run -n base {SMOKE} {TARGET}", 12)]),
+    ("One setting of the science", "Gin bindings of `papers.<slug>.overrides` win over the paper's "
+     "files. Only what a binding reaches is computed again: here fine-tuning and scoring, but no "
+     "data and no pre-training.",
+     [(f"dvc exp run -n decay {SMOKE} {DECAY} {TARGET}", 16)]),
+    ("What differs in settings", "Resolved settings are parameters of DVC, so `params diff` speaks "
+     "of what gin came to.",
+     [(f"dvc params diff base decay --targets {RESOLVED}", MOST)]),
     ("All experiments", "",
-     [("dvc exp show --no-pager --md --num 1 --drop '.*(params|resolved|out|repro|deps).*' "
-       "--keep '.*(arms.electra|overrides|seeds).*'", MOST)]),
-    ("Back to one of them", "Files, parameters and artefacts of the experiment come back from the "
-     "cache; `dvc status` has nothing to do.",
-     [("dvc exp apply base", 6), ("dvc status " + PAPER, 6)]),
-    ("Plots", "Learning curves and claims, as one HTML page.",
-     [("dvc plots show papers/electra/results/smoke.curves papers/electra/results/smoke.claims.csv "
-       "--out plots", 3), ("ls plots/index.html", 1)]),
+     [("dvc exp list", MOST),
+      ("dvc exp show --md --no-pager --drop '.*' --keep '.*(overrides|suite.seeds).*'", MOST)]),
+    ("Back to one of them", "Parameters, settings and artefacts of the experiment come back from "
+     "the cache. DVC looks for the artefacts of the whole suite, names those that nobody ever made "
+     "in this profile, and exits with 255 for them; what was made is there, and nothing is left to "
+     "do for it.",
+     [("dvc exp apply base 2>&1 | tail -2", 2), ("git diff --stat -- params.yaml", 2),
+      (f"dvc repro {TARGET}", 4)]),
+    ("Metrics", "Those of the committed `mini` results, and how they came to differ from an "
+     "earlier commit.",
+     [(f"dvc metrics show {RESULTS}/mini.metrics.json --md", MOST),
+      ("dvc metrics diff $(git log --format=%h -- papers/electra/results/mini.metrics.json "
+       f"| tail -1) HEAD --md --targets {RESULTS}/mini.metrics.json", MOST)]),
+    ("Plots", "Learning curves and claims, as one page.",
+     [(f"dvc plots show {RESULTS}/mini.curves {RESULTS}/mini.claims.csv --out plots", 1)]),
 ]
 HEAD = """# DVC's own commands on a paper
 

@@ -7,6 +7,7 @@ settings, results, curves and costs. Writes bench/results/site.json.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from repro import yaml
 from repro.report.site.build import build
 
 ROOT = Path(__file__).parents[1]
@@ -33,22 +33,22 @@ def suite(root: Path, papers: int) -> None:
         slug = f"{source}_{number}"
         folder = root / "papers" / slug
         shutil.copytree(ROOT / "papers" / source, folder, ignore=LEFT_OUT)
-        for path in (*folder.glob("*.gin"), folder / "dvc.lock"):
+        for path in (*folder.glob("*.gin"), folder / "dvc.lock", folder / "paper.yaml"):
             text = path.read_text("utf-8")
-            path.write_text(text.replace(f"papers.{source} ", f"papers.{slug} ")
-                            .replace(f"papers/{source}/", f"papers/{slug}/"), "utf-8")
-        card = yaml.load(folder / "paper.yaml")
-        card["slug"] = slug
-        yaml.dump(card, folder / "paper.yaml")
+            for old in ("slug: {}", "papers.{} ", "papers/{}/"):
+                text = text.replace(old.format(source), old.format(slug))
+            path.write_text(text, "utf-8")
 
 
 def measure(root: Path) -> dict:
-    """Build the site in a process of its own; return seconds, files and bytes."""
+    """Build the site; return seconds (of the clock, and of the processor: on a busy machine only
+    those mean something), how many processes waited for a core, files and bytes."""
     started = time.monotonic()
     before = time.process_time()
     pages = build(root, root / "site")
     return {"seconds": round(time.monotonic() - started, 2),
-            "core_seconds": round(time.process_time() - before, 2), "files": len(pages),
+            "core_seconds": round(time.process_time() - before, 2),
+            "load_per_core": round(os.getloadavg()[0] / os.cpu_count(), 1), "files": len(pages),
             "largest_page_kb": round(max(pages.values()) / 1000, 1),
             "board_kb": round(pages["index.html"] / 1000, 1),
             "all_kb": round(sum(pages.values()) / 1000)}
