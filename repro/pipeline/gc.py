@@ -6,7 +6,8 @@ have recorded them yet; unfinished ones have checkpoints), whatever any of these
 damaged ones, about which `repro store verify` has something to say. With a quota the others go in
 the order of their last use, until the store fits.
 
-Checkpoints of finished runs, what was set aside as damaged, and leftovers of jobs go always.
+Checkpoints of finished runs and leftovers of jobs go always, and on command, never by itself, what
+was set aside as damaged.
 """
 
 import os
@@ -24,7 +25,7 @@ from repro.pipeline import files, lockfiles, plans, snapshot
 from repro.pipeline.holds import held
 from repro.pipeline.launch import fleet_of
 from repro.pipeline.status import state_of
-from repro.pipeline.store import MANIFEST, Entry, Store
+from repro.pipeline.store import MANIFEST, QUARANTINE, Entry, Store
 from repro.settings import Settings
 
 FREE = "not needed, but within the quota"
@@ -61,15 +62,19 @@ class Collected:
         return asdict(self)
 
 
-def gc(settings: Settings, quota: int | None = None, dry_run: bool = False) -> Collected:
+def gc(
+    settings: Settings, quota: int | None = None, dry_run: bool = False, set_aside: bool = True
+) -> Collected:
     """Collect garbage in the store. quota: stop as soon as it has no more bytes than that. dry_run:
-    only say what would go. Raises UserError when it cannot be known what a dvc.lock needs."""
+    only say what would go. set_aside: also what was set aside as damaged. Raises UserError when it
+    cannot be known what a dvc.lock needs."""
     store = Store(settings.store)
     locked = lockfiles.keys(settings.root)
     with store.submitting():
         entries = {entry.key: entry for entry in store.entries()}
         needed = _needed(store, entries, settings.root, locked)
-        other = {path: files.size(path) for path in _leftovers(store, entries, needed)}
+        other = {path: files.size(path) for path in _leftovers(store, entries, needed)
+                 if set_aside or path.parent.name != QUARANTINE}
         left = files.size(store.root) - sum(other.values())
         deleted, kept, doomed = [], _unreadable(store, entries), list(other)
         for entry in sorted(entries.values(), key=_last_use):
@@ -92,7 +97,7 @@ def tidy(settings: Settings, say: Callable[[str], None]) -> None:
     if settings.quota is None or files.size(settings.store) <= settings.quota:
         return
     try:
-        found = gc(settings, settings.quota)
+        found = gc(settings, settings.quota, set_aside=False)
         say(f"quota: {render(found).splitlines()[-1]}")
     except UserError as error:
         say(f"quota: nothing was deleted: {error}")
@@ -162,7 +167,7 @@ def _leftovers(store: Store, entries: dict[str, Entry], needed: dict[str, str]) 
     found = [entry.dir / name for key, entry in entries.items() if key in needed and entry.is_done
              for name in ("ckpt", "out.pull")]
     found += [folder for folder in store.folders() if _is_abandoned(folder)]
-    found += (store.root / "quarantine").glob("*")
+    found += (store.root / QUARANTINE).glob("*")
     found += [path for path in (store.root / "jobs").iterdir()
               if path.name.removesuffix(".json") not in names]
     roots = {(entry.read("request") or {}).get("root") for key, entry in entries.items()

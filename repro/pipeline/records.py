@@ -40,6 +40,8 @@ _SUBMITTED: dict[str, Kind] = {
     "submitted": NUMBER, "process?": PROCESS, "job_id?": str, "title?": str,
 }
 SHAPES |= {"job": _SUBMITTED, "intent": _SUBMITTED}
+_OF_A_KIND = {("job", "local"): ("process",), ("job", "slurm"): ("job_id", "title"),
+              ("intent", "slurm"): ("title", "index")}  # by record and launcher
 INGREDIENTS: dict[str, Kind] = {
     "stage": str, "entry": str, "config": dict, "code": str, "versions": TEXTS, "numerics?": str,
     "epoch": int, "seed?": int, "member": int, "inputs": INPUTS,
@@ -52,7 +54,11 @@ _KINDS = {str: "text", int: "an integer", NUMBER: "a number", dict: "an object",
 def check(name: str, data: Any, path: Path | str) -> dict[str, Any]:
     """Return a record of a kind (request, done, job, ...) if it has that shape. Raises UserError
     with file and field."""
-    return check_fields(SHAPES.get(name, {}), data, path)
+    check_fields(SHAPES.get(name, {}), data, path)
+    for field in _OF_A_KIND.get((name, data.get("launcher")), ()):
+        if field not in data:
+            raise UserError(f"{path}: {field} is missing")
+    return data
 
 
 def check_fields(shape: Mapping[str, Kind], data: Any, path: Path | str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from repro.pipeline.spec import SHORT, digest
 
 MANIFEST = "MANIFEST.json"
 RUNS = "runs.json"  # of a stage in the workspace: run -> sha256 of its manifest
+QUARANTINE = "quarantine"
 ENDS = ("done", "failed", "interrupted")
 _AWAY = "`repro store verify --set-aside` moves it out of the way"
 
@@ -284,7 +285,7 @@ class Store:
 
     def quarantine(self, folder: Path) -> str:
         """Move a run's directory out of the way; return what was done, in words."""
-        target = self.root / "quarantine" / f"{folder.name}.{time.time_ns()}"
+        target = self.root / QUARANTINE / f"{folder.name}.{time.time_ns()}"
         target.parent.mkdir(exist_ok=True)
         try:
             os.rename(folder, target)

@@ -183,6 +183,13 @@ def test_checkpoints_of_finished_runs_and_what_was_set_aside_go_always(evaluated
     entry.checkpoints.mkdir()
     (entry.checkpoints / "state.json").write_text("x" * 1000)
     (evaluated.store.root / "quarantine" / "old.1").mkdir(parents=True)
+    said = []
+    collector.tidy(evaluated.settings(quota="1"), said.append)  # by itself: that is left to look at
+    assert len(list((evaluated.store.root / "quarantine").iterdir())) == 1
+    assert "over the quota" in said[0]
+    assert not entry.checkpoints.exists()
+    entry.checkpoints.mkdir()
+    (entry.checkpoints / "state.json").write_text("x" * 1000)
     found = collector.gc(evaluated.settings(), quota=10**12)
     assert found.freed >= 1000
     assert not entry.checkpoints.exists()
