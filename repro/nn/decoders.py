@@ -73,7 +73,9 @@ def llama(
 def hidden_states(decoder: LlamaForCausalLM, tokens_BT: torch.Tensor) -> torch.Tensor:
     """Return the last hidden states, (B, T, D) float.
 
-    Padding at the end of a row needs no mask: no position looks at a later one.
+    Padding at the end of a row needs no mask: no position looks at a later one. The layers are
+    called one by one because the model's own forward pass looks for several texts in a row, and
+    waits for an accelerator to find none.
     Raises UserError if the sequence is longer than the decoder's positions.
     """
     limit = decoder.config.max_position_embeddings
@@ -81,4 +83,12 @@ def hidden_states(decoder: LlamaForCausalLM, tokens_BT: torch.Tensor) -> torch.T
         raise UserError(
             f"sequence of {tokens_BT.shape[1]} tokens: the decoder has max_positions = {limit}"
         )
-    return decoder.model(input_ids=tokens_BT, use_cache=False).last_hidden_state
+    model = decoder.model
+    hidden_BTD = model.embed_tokens(tokens_BT)
+    positions_1T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None]
+    rotation = model.rotary_emb(hidden_BTD, position_ids=positions_1T)
+    for layer in model.layers:
+        hidden_BTD = layer(
+            hidden_BTD, attention_mask=None, position_ids=positions_1T, position_embeddings=rotation
+        )
+    return model.norm(hidden_BTD)
