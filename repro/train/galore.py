@@ -63,7 +63,9 @@ def projection(gradient_MN: torch.Tensor, rank: int) -> torch.Tensor:
     """Return the leading singular vectors of the shorter side: (R, N) if M >= N, else (M, R)."""
     left, _, right = torch.linalg.svd(gradient_MN.float(), full_matrices=False)
     rows, columns = gradient_MN.shape
-    return (right[:rank] if rows >= columns else left[:, :rank]).clone()
+    chosen = right[:rank] if rows >= columns else left[:, :rank]
+    # In the order that a checkpoint brings back: products of other strides round otherwise.
+    return chosen.clone(memory_format=torch.contiguous_format)
 
 
 def project(gradient_MN: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
