@@ -148,6 +148,12 @@ def load_params(path: Path) -> Params:
     params = _typed(Params, text, path)
     suite = params.suite
     _require(path, "suite.numerics", suite.numerics, NUMERICS)
+    lists = {"suite.seeds": suite.seeds, "suite.profiles": suite.profiles} | {
+        f"papers.{slug}.overrides": found.overrides for slug, found in params.papers.items()}
+    for key, values in lists.items():  # OmegaConf lets lists in lists pass
+        for index, value in enumerate(values):
+            if isinstance(value, list | dict):
+                raise misuse(path, f"{key}[{index}]", f"must be one value, not {value!r}")
     for key in ("seeds", "profiles"):
         values = getattr(suite, key)
         if not values or len(set(values)) < len(values):
@@ -237,7 +243,8 @@ def _require(source: Path | None, key: str, value: str, allowed: tuple[str, ...]
 def misuse(source: Path, key: str, wrong: str) -> UserError:
     """Return the error that names file, line and key of a wrong setting."""
     line = line_of(source, key)
-    return UserError(f"{source}{f':{line}' if line else ''}: {key}: {wrong}")
+    shown = key if key.isprintable() else repr(key)
+    return UserError(f"{source}{f':{line}' if line else ''}: {shown}: {wrong}")
 
 
 def line_of(path: Path, key: str) -> int:

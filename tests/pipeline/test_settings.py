@@ -62,6 +62,18 @@ def test_a_mistake_in_params_names_file_line_and_key(root: Path, text: str, mess
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "place"), [
+    ("suite:\n  seeds: [0, [], 2]\n", "params.yaml:2: suite.seeds[1]: must be one value, not []"),
+    ("suite:\n  profiles: [[mini]]\n", "params.yaml:2: suite.profiles[0]: must be one value"),
+    ("papers:\n  x:\n    overrides: [{a: b}]\n", "params.yaml:3: papers.x.overrides[0]: must be"),
+])
+def test_a_list_in_a_list_names_its_place(root: Path, text: str, place: str) -> None:
+    (root / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(root)
+    assert place in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -72,6 +84,8 @@ def test_a_mistake_in_params_names_file_line_and_key(root: Path, text: str, mess
         ("executor: slrm\n", "settings.yaml:1: executor: must be one of local, slurm"),
         ("executor: slurm\n", "settings.yaml:1: executor: slurm needs `cluster`, a file"),
         ("snapshot: maybe\n", "settings.yaml:1: snapshot: Value 'maybe'"),
+        ("workers\n", "settings.yaml: must be a mapping of keys, got str"),
+        ("w\trs: 2\n", "settings.yaml: 'w\\trs': unknown key"),
     ],
 )
 def test_a_mistake_in_machine_settings_names_its_place(
