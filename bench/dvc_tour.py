@@ -44,17 +44,15 @@ TOUR = [
      "do for it.",
      [("dvc exp apply base 2>&1 | tail -2", 2), ("git diff --stat -- params.yaml", 2),
       (f"dvc repro {TARGET}", 4)]),
-    ("Metrics", "Those of the committed `mini` results, and how they came to differ from an "
-     "earlier commit.",
-     [(f"dvc metrics show {RESULTS}/mini.metrics.json --md", MOST),
-      ("dvc metrics diff $(git log --format=%h -- papers/electra/results/mini.metrics.json "
+    ("Metrics", "Those of the committed `mini` results, beside an earlier commit's.",
+     [("dvc metrics diff $(git log --format=%h -- papers/electra/results/mini.metrics.json "
        f"| tail -1) HEAD --md --targets {RESULTS}/mini.metrics.json", MOST)]),
     ("Plots", "Learning curves and claims, as one page.",
      [(f"dvc plots show {RESULTS}/mini.curves {RESULTS}/mini.claims.csv --out plots", 1)]),
 ]
 HEAD = """# DVC's own commands on a paper
 
-Rendered by `python bench/dvc_tour.py`, which ran every command below in a fresh clone (DVC {dvc});
+Rendered by `python bench/dvc_tour.py`, which ran every command below in a clone (DVC {dvc});
 long answers are cut where it says `[...]`.
 """
 
