@@ -93,7 +93,8 @@ def _judge_message(text: str, path: Path, target: Target) -> str:
             return f"DEFECT message: {len(line)} characters: {line[:200]!r}"
         if not any(name in line for one in target.files for name in (one.name, one.parent.name)):
             return f"DEFECT message: does not name {path.name}: {line!r}"
-        if path.suffix == ".gin" and not re.search(r"\.(gin|yaml):\d+: ", line):
+        if path.suffix == ".gin" and not re.search(
+                r"\.(gin|yaml):\d+: |: not UTF-8$", line):
             return f"DEFECT message: names no line: {line!r}"
     return "refused"
 
