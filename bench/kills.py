@@ -3,9 +3,11 @@
     python bench/kills.py [--kills 100] [--steps 40] [--out bench/results/kills.json]
 
 The smoke profile with more steps, so that there is something to interrupt: arms and seeds in turn.
-Real jobs through the real driver (`repro verify`): made once undisturbed, one worker; then side by
-side, each run ended at a step drawn from its key, by SIGKILL or SIGTERM, and resumed. Compared: all
-files of the artefact, and the last checkpoint (weights, optimiser, history).
+Each run is the body of a real job in a process of its own (tests/paper/forks.py): made once
+undisturbed; then two side by side, each ended at a step drawn from its key, by SIGKILL or SIGTERM,
+and resumed by another process. Compared: all files of the artefact, and the last checkpoint
+(weights, optimiser, history). Drivers and schedulers are killed elsewhere: faults.py, `repro
+verify`, tests/slurm.
 """
 
 import argparse
@@ -15,21 +17,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
 
 from repro import settings
 from repro.config.resolve import resolve
 from repro.paper import Paper
 from repro.pipeline import drill, machine, verify
-from repro.pipeline.progress import Lines
-from repro.pipeline.spec import RunSpec, expand_all
+from repro.pipeline.environment import pinned
+from repro.pipeline.spec import RunSpec, closure, expand_all
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "paper"))
+
+import forks  # noqa: E402
+
 EVERY = 7  # updates between checkpoints: seldom at the step of the kill
 MOST_SEEDS = 100
+READY = "REPRO_BENCH_PINNED"
 
 
 def training_runs(paper: Paper, steps: int) -> list[RunSpec]:
@@ -55,14 +60,10 @@ def killed_after(run: RunSpec, steps: int) -> int | None:
     return next((step for step in range(1, steps) if step >= fraction * steps), None)
 
 
-def choose(papers: list[Paper], kills: int, steps: int) -> dict[str, list[RunSpec]]:
-    """Return as many runs as kills, of the papers in turn: slug -> runs."""
+def choose(papers: list[Paper], kills: int, steps: int) -> list[RunSpec]:
+    """Return as many runs as kills, of the papers in turn."""
     in_turn = zip_longest(*(training_runs(paper, steps) for paper in papers))
-    runs = (run for some in in_turn for run in some if run is not None)
-    chosen: dict[str, list[RunSpec]] = {paper.slug: [] for paper in papers}
-    for run in islice(runs, kills):
-        chosen[run.paper].append(run)
-    return chosen
+    return list(islice((run for some in in_turn for run in some if run is not None), kills))
 
 
 def main() -> int:
@@ -71,26 +72,22 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "kills.json")
     asked = parser.parse_args()
-    started, papers = time.perf_counter(), Paper.all(HERE.parent)
-    found = settings.load(HERE.parent)
-    chosen = choose(papers, asked.kills, asked.steps)
-    accounts: list[dict[str, Any]] = []
+    if READY not in os.environ:  # the libraries read the pins when they are loaded
+        numerics = settings.load(HERE.parent).suite.numerics
+        os.execve(sys.executable, [sys.executable, *sys.argv], pinned(numerics) | {READY: "1"})
+    started = time.perf_counter()
+    runs = choose(Paper.all(HERE.parent), asked.kills, asked.steps)
+    specs = [one[0] for one in closure(runs).values()]
+    forks.load(specs)
     with tempfile.TemporaryDirectory(prefix="repro-kills-") as home:
-        here = replace(found, store=Path(home) / "store")
-        for paper in papers:
-            runs = chosen[paper.slug]
-            made = {way.name: verify.make(way, Path(home) / paper.slug / way.name, paper, runs,
-                                          here, Lines(sys.stderr))
-                    for way in (verify.ALONE, verify.DISTURBED)}
-            alone, disturbed = made["alone"], made["disturbed"]
-            for run in runs:
-                key = {run.key: alone[run.key]}
-                accounts.append({
-                    "run": run.label,
-                    "ended": disturbed[run.key]["ended"],
-                    "after_update": killed_after(run, asked.steps),
-                    "differs": verify.differences(key, disturbed, "disturbed"),
-                })
+        alone = forks.make(Path(home) / "alone", specs, 1, kills=False)
+        disturbed = forks.make(Path(home) / "disturbed", specs, 2, kills=True)
+    accounts = [{
+        "run": run.label,
+        "ended": disturbed[run.key]["ended"],
+        "after_update": killed_after(run, asked.steps),
+        "differs": verify.differences({run.key: alone[run.key]}, disturbed, "disturbed"),
+    } for run in runs]
     wrong = [one for one in accounts if one["differs"] or one["ended"] is None]
     summary = {
         **machine.describe(),
@@ -100,7 +97,7 @@ def main() -> int:
                       for name in drill.SIGNALS},
         "updates": asked.steps,
         "checkpoint_every": EVERY,
-        "steps_killed_at": len({one["after_update"] for one in accounts}),
+        "updates_killed_after": len({one["after_update"] for one in accounts}),
         "by_arm": dict(sorted(Counter(one["run"].split()[0] for one in accounts).items())),
         "wrong": wrong,
         "seconds": round(time.perf_counter() - started, 1),

@@ -2,7 +2,7 @@
 
     python tests/paper/forks.py SLUG FOLDER
 
-The pre-training of every arm (of its first member), and the other stages of the last arm alone.
+The pre-training of every arm (its first member), and all stages of the last arm that has most.
 Every run is the body of a real job (`execute.run_pack`). First one process makes them one after the
 other; then two side by side do, and every training run is ended once, by SIGKILL or SIGTERM at a
 random step, and resumed. Prints {runs, ended, differences} as JSON. What takes minutes is left to
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 from repro import settings
@@ -25,7 +26,14 @@ from repro.pipeline.spec import closure, expand_all
 from repro.pipeline.store import Store
 
 ROOT = Path(__file__).parents[2]
-STARTS = 40
+SPARE = 5  # starts beyond one for each run that is ended
+
+
+def load(specs):
+    """Import what the runs will need, so that the processes forked from this one have it."""
+    for spec in specs:
+        for module in code.section_modules(spec.config):
+            importlib.import_module(module)
 
 
 def fork(store, specs):
@@ -52,7 +60,7 @@ def make(folder, specs, processes, kills):
     for stage in dict.fromkeys(spec.stage for spec in specs):
         waiting = [spec for spec in specs
                    if spec.stage == stage and not store.entry(spec.key).is_done]
-        for _ in range(STARTS):
+        for _ in range(len(waiting) + SPARE):
             shares = [share for n in range(processes) if (share := waiting[n::processes])]
             for pid in [fork(store, share) for share in shares]:
                 os.waitpid(pid, 0)
@@ -71,14 +79,12 @@ def main(slug, folder):
     tree = resolve(paper, "smoke", numerics=suite.numerics, epoch=suite.epoch,
                    seeds=suite.seeds).tree
     cells = expand_all(paper, tree, "smoke", suite.seeds[:1])
-    whole = [arm for stage, arm in cells if stage == "eval" and ("pretrain", arm) in cells
-             and paper.arm(arm).members == 1][-1]
+    own = Counter(arm for _, arm in cells if paper.arm(arm).members == 1)
+    whole = max(reversed(own), key=own.get)
     runs = [spec for (stage, arm), specs in cells.items() for spec in specs
             if stage == "pretrain" and spec.member == 0 or arm == whole]
     specs = [one[0] for one in closure(runs).values()]
-    for spec in specs:
-        for module in code.section_modules(spec.config):
-            importlib.import_module(module)
+    load(specs)
     alone = make(folder / "alone", specs, 1, kills=False)
     for spec in specs:
         if spec.stage == "data":
