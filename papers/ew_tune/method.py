@@ -18,6 +18,7 @@ from repro.errors import UserError
 
 GRID = 20001
 REACH = 12.0
+LARGEST = 700.0  # of an exponent: beyond it a float overflows, and every tail is 0
 BERRY_ESSEEN = 0.4748  # Shevtsova 2011, sums of independent identically distributed variables
 
 
@@ -75,12 +76,12 @@ def tail(values: np.ndarray, one: Cumulants, steps: int, order: int) -> np.ndarr
     return special.ndtr(-z) + density * sum(terms[:order], np.zeros_like(z))
 
 
-def delta(epsilon: np.ndarray, noise: float, rate: float, steps: int, order: int) -> np.ndarray:
+def estimate(epsilon: np.ndarray, noise: float, rate: float, steps: int, order: int) -> np.ndarray:
     """Return the estimate of delta at each epsilon: the larger of the two directions."""
     under_p, under_q = ratios(noise, rate)
-    removed = tail(epsilon, under_q, steps, order) - np.exp(epsilon) * tail(
-        epsilon, under_p, steps, order)
-    added = tail(epsilon, under_p.flipped(), steps, order) - np.exp(epsilon) * tail(
+    growth = np.exp(np.minimum(epsilon, LARGEST))
+    removed = tail(epsilon, under_q, steps, order) - growth * tail(epsilon, under_p, steps, order)
+    added = tail(epsilon, under_p.flipped(), steps, order) - growth * tail(
         epsilon, under_q.flipped(), steps, order)
     return np.maximum(removed, added)
 
@@ -96,12 +97,13 @@ def interval(
     """
     under_p, under_q = ratios(noise, rate)
     sides = ((under_q, under_p), (under_p.flipped(), under_q.flipped()))
+    growth = np.exp(np.minimum(epsilon, LARGEST))
     lows, highs = [], []
     for gain, loss in sides:
         (gain_low, gain_high), (loss_low, loss_high) = (
             _enclosed(epsilon, one, steps, order) for one in (gain, loss))
-        lows.append(gain_low - np.exp(epsilon) * loss_high)
-        highs.append(gain_high - np.exp(epsilon) * loss_low)
+        lows.append(gain_low - growth * loss_high)
+        highs.append(gain_high - growth * loss_low)
     return np.clip(np.maximum(*lows), 0, 1), np.clip(np.maximum(*highs), 0, 1)
 
 
@@ -130,7 +132,7 @@ def edgeworth(
     def excess(epsilon: np.ndarray) -> np.ndarray:
         if certified:
             return interval(epsilon, noise, rate, steps, order)[1] - delta
-        return _delta(epsilon, noise, rate, steps, order) - delta
+        return estimate(epsilon, noise, rate, steps, order) - delta
 
     low, high = 0.0, _horizon(noise, rate, steps)
     if excess(np.array([high]))[0] > 0:
@@ -142,9 +144,6 @@ def edgeworth(
             return float(low)
         low, high = grid[above[-1]], grid[above[-1] + 1]
     return float(high)
-
-
-_delta = delta
 
 
 def _horizon(noise: float, rate: float, steps: int) -> float:

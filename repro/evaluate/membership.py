@@ -35,16 +35,22 @@ def advantage(members_N: np.ndarray, others_N: np.ndarray, streams: Streams) -> 
 
 
 def threshold(members_N: np.ndarray, others_N: np.ndarray) -> float:
-    """Return the loss below or at which "member" gives the largest true minus false positive rate,
-    the lowest such one; -inf where no threshold is better than calling nobody a member."""
+    """Return the loss below which "member" gives the largest true minus false positive rate.
+
+    It lies half-way to the next larger loss, where there is one; of several the lowest; -inf where
+    none is better than calling nobody a member.
+    """
     losses = np.concatenate([members_N, others_N])
     steps = np.concatenate([np.full(len(members_N), 1 / len(members_N)),
                             np.full(len(others_N), -1 / len(others_N))])
     order = losses.argsort(kind="stable")
     values, gaps = losses[order], steps[order].cumsum()
     last = np.append(values[1:] != values[:-1], True)  # equal losses get one answer
-    best = int(gaps[last].argmax())
-    return float(values[last][best]) if gaps[last][best] > 1e-12 else -np.inf
+    values, gaps = values[last], gaps[last]
+    best = int(gaps.argmax())
+    if gaps[best] <= 1e-12:
+        return -np.inf
+    return float(values[best : best + 2].mean())
 
 
 def bound(epsilon: float, delta: float) -> float:

@@ -69,11 +69,10 @@ def finetune(
 
     tasks: name -> builder. Batches are Poisson samples of batch_size examples on average,
     epochs * (examples // batch_size) of them. accountant: (noise, rate, steps, delta) -> epsilon,
-    sets the smallest noise that keeps (epsilon, delta); None = no noise, and epsilon is not kept.
-    delta: one for all, or by task; None = 1 / examples. clip_norm: of each example's gradient;
-    required by an accountant; None = gradients as usual. trained: "linear" the weights of the
-    encoder's linear layers and the head; "all" everything, without an accountant only. rank:
-    see `repro.privacy.carriers`. optimizer(model), schedule(step, steps): see repro.train.
+    sets the smallest noise that keeps (epsilon, delta); None = no noise. delta: for all, or by
+    task; None = 1 / examples. clip_norm: of each example's gradient; an accountant needs it.
+    trained: "linear" the weights of the encoder's linear layers and the head; "all" everything,
+    without clipping only. rank: of carriers (repro.privacy.carriers), None = without.
     Raises UserError for settings out of range or together impossible, and for a loss not finite.
     """
     _check(accountant, clip_norm, trained, rank)
@@ -81,24 +80,17 @@ def finetune(
     source = ctx.input("pretrain")
     encoder = classifier.load_encoder(source / "model").to(target)
     _set_dropout(encoder, dropout)
-    loaded = [_encoded(ctx.input("data"), name, build, task_length)
-              for name, build in tasks.items()]
-    regimes = {}
+    loaded = [_encoded(ctx.input("data"), *item, task_length) for item in tasks.items()]
     for task in loaded:
-        chosen = delta[task.name] if isinstance(delta, dict) else delta
-        regimes[task.name] = Regime(examples=len(task.train), batch_size=batch_size, epochs=epochs,
-                                    epsilon=epsilon, delta=chosen)
         classifier.check_fits(encoder, task)
-    total, done = sum(r.steps for r in regimes.values()), 0
+    regimes = [_regime(task, batch_size, epochs, epsilon, delta) for task in loaded]
+    total, done = sum(regime.steps for regime in regimes), 0
     finished, notes, lines, recipe = [], {}, [], None
-    for task in loaded:
-        regime = regimes[task.name]
+    for task, regime in zip(loaded, regimes, strict=True):
         noise = regime.noise(accountant) if accountant else 0.0
         mechanism = Mechanism(clip_norm=clip_norm, noise=noise, batch_size=batch_size, rank=rank,
                               head_scale=head_scale, microbatch=microbatch)
-        plan = Plan(steps=regime.steps, precision=precision, log_every=log_every,
-                    checkpoint_every=checkpoint_every, phase=task.name,
-                    tokens_per_step=round(float(task.train.lengths_N.double().mean()) * batch_size))
+        plan = _plan(task, regime, precision, log_every, checkpoint_every)
         run = _Run(ctx, encoder, task, regime, mechanism, trained, pooling, dropout)
         finished.append(run.train(optimizer, schedule, plan, done, total))
         done += regime.steps
@@ -120,6 +112,23 @@ def _check(
                         "expected 'linear' with a clip_norm")
     if rank is not None and clip_norm is None:
         raise UserError(f"rank = {rank}: carriers are for clipped gradients; expected a clip_norm")
+
+
+def _regime(
+    task: Task, batch_size: int, epochs: int, epsilon: float,
+    delta: float | dict[str, float] | None,
+) -> Regime:
+    chosen = delta[task.name] if isinstance(delta, dict) else delta
+    return Regime(examples=len(task.train), batch_size=batch_size, epochs=epochs, epsilon=epsilon,
+                  delta=chosen)
+
+
+def _plan(
+    task: Task, regime: Regime, precision: str, log_every: int, checkpoint_every: int
+) -> Plan:
+    tokens = float(task.train.lengths_N.double().mean()) * regime.batch_size
+    return Plan(steps=regime.steps, precision=precision, log_every=log_every,
+                checkpoint_every=checkpoint_every, phase=task.name, tokens_per_step=round(tokens))
 
 
 def _encoded(data: Path, name: str, build: Callable[..., TaskData], length: int) -> Task:

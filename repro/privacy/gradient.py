@@ -39,8 +39,9 @@ class Mechanism:
             raise UserError(f"noise = {self.noise}, clip_norm = {self.clip_norm}: noise is in "
                             "units of clip_norm, and no noise hides a gradient that is not clipped")
         for name in ("rank", "microbatch", "batch_size"):
-            if (getattr(self, name) or 1) < 1:
-                raise UserError(f"{name} = {getattr(self, name)}: expected at least 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} = {value}: expected at least 1")
 
 
 class PrivateGradient:

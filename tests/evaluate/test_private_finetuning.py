@@ -86,7 +86,7 @@ def test_a_killed_private_run_ends_in_the_same_bytes(tune) -> None:
 
 
 def test_without_privacy_the_task_is_learnt_and_noise_hurts(tune, make_context, artefacts) -> None:
-    plain = tune("plain")
+    plain = tune("plain", epochs=8)
     clear = rows(plain, make_context, artefacts, "clear")
     assert clear["easy", "accuracy"] > 0.9 and ("easy", "mse") not in clear
     noisy = tune("noisy", **(PRIVATE | {"epsilon": 0.05}))
