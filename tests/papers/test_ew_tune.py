@@ -46,7 +46,7 @@ def test_the_public_encoder_is_that_of_tiny_lm() -> None:
 def test_the_noise_of_mini_keeps_the_budget_by_an_independent_accountant(arm) -> None:
     """The Edgeworth estimate is no guarantee: where it asks for too little, mini may not use it."""
     chosen = config(arm, "finetune")
-    run = Regime(examples=chosen["tasks"]["film"]["train"], batch_size=chosen["batch_size"],
+    run = Regime(examples=chosen["tasks"]["reuters"]["train"], batch_size=chosen["batch_size"],
                  epochs=chosen["epochs"], epsilon=chosen["epsilon"], delta=chosen["delta"])
     noise = run.noise(build(chosen["accountant"], ROOT))
     assert noise < run.noise(accountants.rdp)
