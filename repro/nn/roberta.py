@@ -1,4 +1,4 @@
-"""Encoders whose published weights are the starting point.
+"""RoBERTa with its published weights, for papers that start from them.
 
 B sequences, T positions, D hidden size.
 """
@@ -12,7 +12,7 @@ from repro.text.tokenizer import VocabInfo
 POSITION_OFFSET = 2  # positions of RoBERTa count from the padding id + 1
 
 
-def roberta(
+def encoder(
     vocab: VocabInfo,
     /,
     *,
@@ -45,9 +45,9 @@ def roberta(
         layer_norm_eps=1e-5,
         attn_implementation="sdpa",
     )
-    encoder = RobertaModel(config, add_pooling_layer=False)
-    if encoder.device.type == "meta":
-        return encoder
+    made = RobertaModel(config, add_pooling_layer=False)
+    if made.device.type == "meta":
+        return made
     try:
         found = AutoModel.from_pretrained(model, revision=revision, add_pooling_layer=False)
     except (OSError, ValueError) as error:
@@ -55,7 +55,7 @@ def roberta(
             f"model {model} at revision {revision} is neither in the hub cache nor reachable: "
             f"run `hf download {model} --revision {revision}` on a machine with network"
         ) from error
-    return _filled(encoder, found.state_dict(), model)
+    return _filled(made, found.state_dict(), model)
 
 
 def _filled(

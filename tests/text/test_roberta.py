@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from repro.errors import UserError
-from repro.text import published
+from repro.text import roberta
 from repro.text.tokenizer import vocab_info
 
 
@@ -17,7 +17,7 @@ def roberta_like() -> Tokenizer:
 
 
 def test_ids_stay_and_texts_are_framed_as_in_training() -> None:
-    found = published.renamed(roberta_like(), published.ROBERTA, "toy")
+    found = roberta.renamed(roberta_like(), roberta.NAMES, "toy")
     info = vocab_info(found)
     assert (info.size, info.cls, info.pad, info.sep, info.unk, info.mask) == (8, 0, 1, 2, 3, 7)
     assert found.encode("good film").ids == [0, 4, 5, 2]
@@ -29,4 +29,4 @@ def test_ids_stay_and_texts_are_framed_as_in_training() -> None:
 def test_a_tokenizer_of_another_family_is_refused() -> None:
     other = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     with pytest.raises(UserError, match="toy: has no special token '<s>'"):
-        published.renamed(other, published.ROBERTA, "toy")
+        roberta.renamed(other, roberta.NAMES, "toy")

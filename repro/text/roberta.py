@@ -1,4 +1,4 @@
-"""Published tokenizers that name their special tokens otherwise.
+"""The published tokenizer of RoBERTa, which names its special tokens otherwise.
 
 The ids stay those of the published model; only the names, and the frame around a text, are ours.
 """
@@ -12,10 +12,10 @@ from tokenizers.processors import TemplateProcessing
 from repro.errors import UserError
 from repro.text.tokenizer import CLS, MASK, PAD, SEP, UNK, pretrained
 
-ROBERTA = {"<s>": CLS, "<pad>": PAD, "</s>": SEP, "<unk>": UNK, "<mask>": MASK}
+NAMES = {"<s>": CLS, "<pad>": PAD, "</s>": SEP, "<unk>": UNK, "<mask>": MASK}
 
 
-def roberta(
+def tokenizer(
     texts: Sequence[str], /, *, name: str, revision: str, vocab_size: int = 50265
 ) -> Tokenizer:
     """Return a tokenizer of the RoBERTa family; texts are unused.
@@ -24,9 +24,9 @@ def roberta(
     vocab_size: what it must have; dry runs know it without the file. Raises UserError when it is
     neither in the local cache nor reachable, or of another family or size.
     """
-    found = renamed(pretrained(texts, name=name, revision=revision), ROBERTA, name)
+    found = renamed(pretrained(texts, name=name, revision=revision), NAMES, name)
     if found.get_vocab_size() != vocab_size:
-        raise UserError(f"roberta.vocab_size = {vocab_size}: {name} has {found.get_vocab_size()}")
+        raise UserError(f"roberta.tokenizer.vocab_size = {vocab_size}: {name} has {found.get_vocab_size()}")
     return found
 
 
