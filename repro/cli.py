@@ -7,11 +7,13 @@ import click
 
 from repro.commands import (
     assets,
+    authoring,
     catalogue,
     configuration,
     costs,
     exactness,
     machine,
+    publishing,
     results,
     runs,
     shell,
@@ -21,12 +23,12 @@ from repro.commands import (
 from repro.errors import UserError
 
 COMMANDS = (
-    catalogue.list_papers, catalogue.show,
+    catalogue.list_papers, catalogue.show, authoring.new,
     configuration.resolve, configuration.check, configuration.diff, configuration.blame,
     runs.run, runs.submit, runs.status, runs.attach, runs.logs, runs.cancel, runs.demo,
     results.verdict, results.board, results.report, results.render,
-    costs.cost, tracking.log_to,
-    exactness.verify,
+    costs.cost, tracking.log_to, publishing.export,
+    exactness.verify, exactness.golden,
     store.store,
     assets.data,
     machine.doctor, shell.completion,

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
-from ruamel.yaml import YAML
 
 from repro import yaml
 from repro.data.assets import load_registry
 from repro.errors import UserError
 from repro.naming import nearest
+from repro.places import marked
 from repro.references import Location, problems
 from repro.schema import FIELD_NAMES, PROFILES, Arm, Card, Claim, Resources, in_profile
 from repro.settings import find_root
 
 __all__ = ["PROFILES", "Arm", "Claim", "Paper", "Resources", "find_root"]
 
-_SMOKE = Resources(minutes=5, pack=5)
+_SMOKE = Resources(minutes=5, pack=20)  # starting a job takes longer than its run
 
 
 class Paper(Card):
@@ -207,7 +207,7 @@ def _near_only(name: str, allowed: list[str]) -> str:
 
 def _first(shown: str, text: str, found: list[tuple[Location, str]]) -> str:
     """Return the message of the first problem in the file, with its line."""
-    tree = YAML(typ="rt").load(text)
+    tree = marked(text)
     placed = [(*_place(tree, loc), message) for loc, message in found]
     # A misspelt key is also a missing one: the misspelling says more.
     placed.sort(key=lambda item: (item[2].startswith("is missing"), item[0]))

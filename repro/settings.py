@@ -112,8 +112,9 @@ def load(root: Path | str | None = None, **flags: Any) -> Settings:
     """
     root = Path(root).resolve() if root is not None else find_root()
     params = load_params(root / "params.yaml")
-    machine = _load_machine(root, flags)
-    cluster = _absolute(machine.cluster, root) if machine.cluster else None
+    home = _home(root)
+    machine = _load_machine(home, flags)
+    cluster = _absolute(machine.cluster, home) if machine.cluster else None
     site = _site(cluster)
     return Settings(
         root=root,
@@ -123,11 +124,18 @@ def load(root: Path | str | None = None, **flags: Any) -> Settings:
         cluster=cluster,
         snapshot=machine.snapshot,
         workers=machine.workers or len(os.sched_getaffinity(0)),
-        store=_absolute(machine.store or site.get("store") or ".repro/store", root),
+        store=_absolute(machine.store or site.get("store") or ".repro/store", home),
         quota=parse_bytes(machine.quota) if machine.quota else None,
-        assets=_absolute(machine.assets or site.get("assets") or "~/.cache/repro/assets", root),
+        assets=_absolute(machine.assets or site.get("assets") or "~/.cache/repro/assets", home),
         log_level=machine.log_level,
     )
+
+
+def _home(root: Path) -> Path:
+    """Return where machine settings and the store are: the root, or, in the copy that `dvc exp run
+    --temp` and queued experiments work in, the workspace it was made of (DVC says which)."""
+    parent = Path(os.environ.get("DVC_ROOT") or root)
+    return parent if root.is_relative_to(parent / ".dvc" / "tmp") else root
 
 
 def load_params(path: Path) -> Params:
@@ -152,9 +160,10 @@ def load_params(path: Path) -> Params:
 def _load_machine(root: Path, flags: Mapping[str, Any]) -> Machine:
     known = [f.name for f in fields(Machine)]
     file = root / ".repro" / "settings.yaml"
-    merged = dict(yaml.load(file) or {}) if file.exists() else {}
+    content = yaml.load(file) if file.exists() else {}
+    _typed(Machine, content, file)
+    merged = dict(content or {})
     source = {key: file for key in merged}
-    _typed(Machine, merged, file)
     for name, value in os.environ.items():
         key = name.removeprefix("REPRO_").lower()
         if name.startswith("REPRO_") and key in known:
@@ -233,11 +242,11 @@ def misuse(source: Path, key: str, wrong: str) -> UserError:
 
 def line_of(path: Path, key: str) -> int:
     """Return the line (from 1) of a dotted key in a YAML file, 0 when it is nowhere."""
-    from ruamel.yaml import YAML
+    from repro.places import marked
 
     if not path.is_file():
         return 0
-    node, line = YAML(typ="rt").load(path.read_text(encoding="utf-8")), 0
+    node, line = marked(path.read_text(encoding="utf-8")), 0
     for part in key.replace("[", ".").replace("]", "").split("."):
         if isinstance(node, dict) and part in node:
             line, node = node.lc.key(part)[0] + 1, node[part]

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from repro.train.held import state_bytes
 from repro.train.objective import Batch, Batches, Objective
 from repro.train.streams import Streams
 
@@ -154,13 +155,11 @@ def measure(
     except (NotImplementedError, RuntimeError):
         # An operation whose result's shape depends on values has no answer here.
         working = None
-        for parameter in trained:
-            parameter.grad = torch.empty_like(parameter)
     return Footprint(
         exported=sum(p.numel() for p in objective.exported(model).parameters()),
         trained=sum(p.numel() for p in trained),
         weights=sum(p.nbytes for p in trained),
-        optimizer=_state(optimizer(model)),
+        optimizer=state_bytes(optimizer(model)),
         working=working,
     ), model
 
@@ -177,13 +176,3 @@ def _working(
             loss = objective.loss(model, *batch, Streams(0), 0)["loss"]
         loss.backward()
     return live.peak - before
-
-
-def _state(optimizer: torch.optim.Optimizer) -> int:
-    """Return the bytes an optimiser holds after its first step."""
-    for group in optimizer.param_groups:
-        # Fused kernels refuse the meta device; their state is the same.
-        group["fused"] = False
-    optimizer.step()
-    return sum(value.nbytes for state in optimizer.state.values() for value in state.values()
-               if isinstance(value, torch.Tensor))

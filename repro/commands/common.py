@@ -63,6 +63,15 @@ def resolve_paper(paper: Any, profile: str) -> Any:
                    overrides=found.overrides(paper.slug))
 
 
+def write_resolved(paper: Any, profile: str) -> Path:
+    """Resolve a profile of a paper and write the settings; return their folder."""
+    from repro.config.resolved import path_of
+
+    folder = path_of(paper.root, paper.slug, profile)
+    resolve_paper(paper, profile).write(folder)
+    return folder
+
+
 def on_cluster(cluster: str | None) -> dict[str, Any]:
     """Return the machine settings that --cluster means."""
     return {"executor": "slurm", "cluster": cluster} if cluster else {}

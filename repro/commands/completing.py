@@ -14,6 +14,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from repro import scaffold
 from repro.errors import UserError
 
 BREAKS = ":@"
@@ -134,6 +135,16 @@ def papers(ctx: click.Context, word: str) -> Names:
 
 
 @_completes
+def planned(ctx: click.Context, word: str) -> Names:
+    """The papers that the suite means to hold and has not."""
+    from repro import yaml
+
+    file = Path(scaffold.__file__).parents[1] / "report" / "site" / "planned.yaml"
+    there = _slugs()
+    return {slug: about["title"] for slug, about in yaml.load(file).items() if slug not in there}
+
+
+@_completes
 def arms(ctx: click.Context, word: str) -> Names:
     return _arms(_meant(ctx))
 
@@ -166,6 +177,11 @@ def assets(ctx: click.Context, word: str) -> Names:
 
 
 @_completes
+def templates(ctx: click.Context, word: str) -> Names:
+    return dict.fromkeys(scaffold.templates(), "")
+
+
+@_completes
 def specs(ctx: click.Context, word: str) -> Names:
     """PAPER[:ARM], PAPER/PROFILE."""
     slug, colon, _ = word.partition(":")
@@ -184,9 +200,12 @@ def runs(ctx: click.Context, word: str) -> Names:
     if not slash:
         return _slugs()
     folder = _folder(slug)
-    cells = [f"{slug}/{stage}@{profile}-" for stage, _ in _part([folder], "stages")
-             for profile in _profiles([folder])]
-    return {cell + arm: about for cell in cells for arm, about in _arms([folder]).items()}
+    stages = [stage for stage, _ in _part([folder], "stages")]
+    arms = list(_part([folder], "arms"))
+    return {f"{slug}/{stage}@{profile}-{name}": _about(arm, "about")
+            for stage in stages for profile in _profiles([folder])
+            for name, arm in arms
+            if not isinstance(arm, dict) or stage in (arm.get("stages") or stages)}
 
 
 @_completes

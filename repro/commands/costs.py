@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from repro.commands.common import CLUSTER, JSON, PROFILE, emit, paper_here, resolve_paper
+from repro.commands.common import CLUSTER, JSON, PAPER, PROFILE, emit, paper_here, resolve_paper
 from repro.errors import UserError
 
 
 @click.command()
-@click.argument("paper", required=False)
+@PAPER
 @PROFILE
 @CLUSTER
 @click.option("--forecast", "ahead", is_flag=True, help="Also where runs were made already.")
@@ -25,19 +25,25 @@ from repro.errors import UserError
               help="First time real updates here, so many seconds for each model.")
 @click.option("--max-gpu-hours", type=click.FloatRange(min=0), metavar="N",
               help="Exit with 1 if it may take more.")
+@click.option("--write", is_flag=True,
+              help="Keep the forecast of the paper's own scale for the site, by data sheets alone.")
 @JSON
 def cost(paper: str | None, profile: str, cluster: str | None, ahead: bool, as_json: bool,
-         max_gpu_hours: float | None, **given: Any) -> None:
+         max_gpu_hours: float | None, write: bool, **given: Any) -> None:
     """Say what a profile's runs took; where none was made, forecast it: time, GPU-hours, energy."""
     from repro.forecast import table
     from repro.forecast.forecast import check_budget
 
     found = paper_here(paper)
     found.check_profile(profile)
-    asked = ahead or max_gpu_hours is not None or any(v is not None for v in given.values())
+    chosen = any(value is not None for value in given.values())
+    if write and (profile != "paper" or chosen):
+        raise UserError("cost --write: keeps what follows from the settings alone: --profile paper,"
+                        " and no other option")
+    asked = ahead or write or chosen or max_gpu_hours is not None
     report = None if asked else _spent(found, profile)
     if report is None:
-        report = _forecast(found, profile, cluster, given)
+        report = _kept(found) if write else _forecast(found, profile, cluster, given)
     emit(report, as_json, table.render)
     if report["kind"] == "forecast":
         check_budget(report, max_gpu_hours)
@@ -84,6 +90,22 @@ def _forecast(paper: Any, profile: str, cluster: str | None, given: dict[str, An
         None if cluster or any(one.on == work.CUDA for one in left) else site.workers)
     known = observed.gather(Paper.all(paper.root), site.store)
     return Forecast(paper, profile, left, done, known, assumed).report(at_once)
+
+
+def _kept(paper: Any) -> Any:
+    """Write and return the forecast that depends on settings and data sheets only."""
+    from repro import devices
+    from repro.forecast import work
+    from repro.forecast.forecast import Forecast
+    from repro.forecast.rates import Assumptions
+    from repro.report import forecasts
+
+    tree = resolve_paper(paper, forecasts.PROFILE).tree
+    left, done = work.missing(paper, forecasts.PROFILE, tree, None)
+    assumed = Assumptions(cpu="any", gpu=devices.find("A100"))
+    report = Forecast(paper, forecasts.PROFILE, left, done, [], assumed).report(None)
+    forecasts.write(paper, report, tree)
+    return report
 
 
 def _gpu_of(cluster: str | None) -> str | None:

@@ -1,7 +1,6 @@
 """Same key, same bytes: verify, golden."""
 
 import sys
-from typing import Any
 
 import click
 
@@ -15,16 +14,9 @@ from repro.commands.common import (
     chosen_papers,
     emit,
     profile_option,
-    resolve_paper,
+    write_resolved,
 )
 from repro.errors import UserError
-
-
-def write_resolved(paper: Any, profile: str) -> None:
-    """Bring a paper's resolved settings up to date."""
-    from repro.config.resolved import path_of
-
-    resolve_paper(paper, profile).write(path_of(paper.root, paper.slug, profile))
 
 
 @click.command()
@@ -82,15 +74,15 @@ def golden(papers: tuple[str, ...], everything: bool, profile: str, update: bool
     found = settings.load(chosen[0].root, workers=workers)
     reports = []
     for paper in chosen:
-        then = None if update else recorded.load(paper)
+        then = recorded.load(paper) if not update or recorded.path_of(paper).exists() else None
         write_resolved(paper, profile)
         now = recorded.follow(paper, profile, found, choose(found.log_level))
         if update:
             recorded.write(now, paper)
-        report = recorded.report(paper.slug, now, then or now)
+        report = recorded.report(paper.slug, now, then, update)
         if not as_json:
             click.echo(recorded.render(report))
         reports.append(report)
     if as_json:
         emit(reports, as_json, str)
-    sys.exit(any(report["differences"] for report in reports))
+    sys.exit(not update and any(report["differences"] for report in reports))

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from repro.commands import completing
-from repro.commands.common import JSON, PAPER, PAPERS, PROFILE, emit, paper_here
+from repro.commands.common import JSON, PAPER, PAPERS, PROFILE, emit, paper_here, write_resolved
 
 
 @click.command()
@@ -20,11 +20,13 @@ def verdict(paper: str | None, profile: str, claims: tuple[str, ...], write: boo
             as_json: bool) -> None:
     """Say whether the claims hold. Exit: 0 reproduced, 2 inconclusive, 3 contradicted, 1 error."""
     from repro import settings
+    from repro.pipeline import workspace
     from repro.report import card, cost, results, terminal
     from repro.verdict import collect, judge
 
     found = paper_here(paper)
     if write:
+        workspace.check(found, profile)
         report = results.write(found, profile)
         cost.write(found, profile, cost.runs_of(found, profile, settings.load(found.root).store))
         card.write(found)
@@ -39,12 +41,16 @@ def verdict(paper: str | None, profile: str, claims: tuple[str, ...], write: boo
 @PAPERS
 @JSON
 def render(papers: tuple[str, ...], as_json: bool) -> None:
-    """Write the rendered files anew: dvc.yaml and README.md of papers, and the suite's dvc.yaml."""
+    """Write the rendered files anew: resolved settings, dvc.yaml and README.md of papers, and the
+    suite's dvc.yaml."""
     from repro.paper import Paper, find_root
     from repro.report import card, dvcfile
 
     chosen = [Paper.find(name) for name in papers] or Paper.all()
-    written = [write(paper) for paper in chosen for write in (dvcfile.write, card.write)]
+    written = []
+    for paper in chosen:
+        written += [write_resolved(paper, profile) for profile in paper.profiles]
+        written += [dvcfile.write(paper), card.write(paper)]
     written.append(dvcfile.write_suite(find_root(), Paper.all()))
     if as_json:
         emit({"written": written}, as_json, str)

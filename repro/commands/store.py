@@ -5,12 +5,15 @@ from typing import Any
 
 import click
 
-from repro.commands.common import CLUSTER, JSON, emit
+from repro.commands import completing
+from repro.commands.common import CLUSTER, JSON, PAPERS, emit, profile_option
 
 _KEYS = click.option("--key", "keys", multiple=True, help="Runs by their key (64 digits).")
-_PROFILE = click.option("--profile", help="Default: the profiles of params.yaml.")
-_ARMS = click.option("--arm", "arms", multiple=True, help="Only these arms.")
-_STAGES = click.option("--stage", "stages", multiple=True, help="Only these stages.")
+_PROFILE = profile_option(None, "Default: the profiles of params.yaml.")
+_ARMS = click.option("--arm", "arms", multiple=True, help="Only these arms.",
+                     shell_complete=completing.arms)
+_STAGES = click.option("--stage", "stages", multiple=True, help="Only these stages.",
+                       shell_complete=completing.stages)
 
 
 @click.group()
@@ -53,7 +56,7 @@ def gc(keep: str | None, dry_run: bool, cluster: str | None, as_json: bool) -> N
 
 @store.command()
 @click.argument("remote")
-@click.argument("papers", nargs=-1)
+@PAPERS
 @_PROFILE
 @_ARMS
 @_STAGES
@@ -77,7 +80,7 @@ def push(remote: str, papers: tuple[str, ...], cluster: str | None, as_json: boo
 
 @store.command()
 @click.argument("remote")
-@click.argument("papers", nargs=-1)
+@PAPERS
 @click.option("--all", "everything", is_flag=True, help="Every run the remote has.")
 @_PROFILE
 @_ARMS

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from repro.commands.common import CLUSTER
+from repro.commands.common import CLUSTER, PAPERS
 
 
 @click.command("log-to")
 @click.argument("tracker", type=click.Choice(["tensorboard", "mlflow", "wandb"]))
-@click.argument("papers", nargs=-1)
+@PAPERS
 @click.option("--to", "place", metavar="PLACE",
               help="A folder, or a server of MLflow. [default: .repro/TRACKER]")
 @click.option("--name", default="repro", show_default=True,

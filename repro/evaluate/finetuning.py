@@ -59,17 +59,15 @@ def finetune(
 ) -> None:
     """Fine-tune the encoder of the pretrain stage on tasks of the data stage; predict their tests.
 
-    Each of learning_rates is tried `restarts` times (new head, order and dropout); the best primary
-    metric on dev is chosen, on a tie the smaller rate, then the earlier restart. The tuple is the
-    same for every arm. optimizer(model, rate): see `adamw`; schedule(step, steps): a factor.
-    tasks: None = all. epochs or steps: exactly one. labels_per_class, train_examples,
-    dev_examples, test_examples: see `examples.load`; the draw is the same for all arms of a seed.
-    head: see `classifier.build_head`; tagging reads each labelled token, other tasks `pooling`.
+    Each of learning_rates (for every arm the same) is tried `restarts` times; the best on dev is
+    chosen, on a tie the smaller rate, then the earlier restart. optimizer(model, rate): see
+    `adamw`; schedule(step, steps): a factor. tasks: None = all. epochs or steps: one of them.
+    labels_per_class, *_examples: see `examples.load`; the draw is that of all arms of a seed. head:
+    see `classifier.build_head`; tagging reads each labelled token, other tasks `pooling`.
     dropout: of encoder and head; None = the encoder's own. frozen: train the head on the
     encoder's features only. checkpoint_every: updates between checkpoints inside a trial; None =
     a killed trial starts again. keep_weights: of the chosen trials. load_encoder(folder): None =
-    AutoModel without pooler.
-    Raises UserError for settings, tasks or sequences out of range, and for a loss not finite.
+    AutoModel without pooler. Raises UserError for what is out of range, and a loss not finite.
     """
     recipe = Recipe(
         optimizer=optimizer, schedule=schedule, learning_rates=tuple(learning_rates),

@@ -48,31 +48,37 @@ def calibrate(paper: Paper, work: list[Work], tree: dict[str, Any], seconds: flo
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"calibration: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return {shape: Calibration(Range(*times), startup)
-            for shape, (times, startup) in found.items()}
+    # Runs of a job share the process, and so what it takes to load the libraries.
+    return {shape: Calibration(Range(*times),
+                               ready + found["loaded"] / shapes[shape].spec.resources.pack)
+            for shape, (times, ready) in found["shapes"].items()}
 
 
 def main() -> None:
-    """Read jobs from standard input, write shape -> [[low, high] seconds a token, startup]."""
-    started = time.monotonic()
+    """Read jobs from standard input; write `loaded`, the seconds the libraries take, and `shapes`:
+    shape -> [[low, high] seconds a token, seconds to build it].
+
+    On a processor of its own a run takes its processor time, however busy others are now; so that
+    is what is measured, apart from the updates of a GPU.
+    """
     asked = json.load(sys.stdin)
-    from repro.train import determinism
+    from repro.train import determinism, loop  # noqa: F401
 
     determinism.configure(asked["numerics"])
-    found = {}
+    loaded, found = time.process_time(), {}
     for job in asked["jobs"]:
-        updates, ready = _updates(job["config"], job["vocab"], asked["root"])
-        # On a processor of its own a run takes its processor time, however busy others are now.
+        started = time.process_time()
+        updates = _updates(job["config"], job["vocab"], asked["root"])
+        ready = time.process_time() - started
         on_cpu = job["config"].get("device", "cpu") == "cpu"
         per_update = _timed(updates, asked["seconds"],
                             time.process_time if on_cpu else time.monotonic)
-        found[job["shape"]] = [[side / job["tokens"] for side in per_update], ready - started]
-        started = time.monotonic()
-    print(json.dumps(found))
+        found[job["shape"]] = [[side / job["tokens"] for side in per_update], ready]
+    print(json.dumps({"loaded": loaded, "shapes": found}))
 
 
-def _updates(config: dict[str, Any], vocab_size: int, root: str) -> tuple[Any, float]:
-    """Return updates(count), which makes so many and waits for them, and when it was ready."""
+def _updates(config: dict[str, Any], vocab_size: int, root: str) -> Any:
+    """Return updates(count), which makes so many and waits for them."""
     from repro.config.build import build
     from repro.text.tokenizer import VocabInfo
     from repro.train import determinism
@@ -98,7 +104,7 @@ def _updates(config: dict[str, Any], vocab_size: int, root: str) -> tuple[Any, f
         fit(model, lambda _: batch, loss, optimizer, plan, streams=streams,
             schedule=lambda step, steps: 1.0)
 
-    return updates, time.monotonic()
+    return updates
 
 
 def _timed(updates: Any, seconds: float, clock: Any) -> tuple[float, float]:

@@ -27,7 +27,8 @@ IDLE = Range(0.0, 60.0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """seconds_per_token of a shape, measured just now; startup: seconds before the first step."""
+    """seconds_per_token of a shape, measured just now; startup: seconds before the first step, a
+    run's share of loading the libraries included."""
 
     seconds_per_token: Range
     startup: float

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from repro.report.forecasts import between, from_kwh, papers_line
 from repro.report.markdown import count, duration, energy
 
 Report = dict[str, Any]
@@ -57,7 +58,7 @@ def _forecast(report: Report, out: Console) -> None:
             table.add_row(stage["stage"], row["arm"], str(row["runs"]),
                           count(row["flops"] / row["runs"]) if row["flops"] else NONE,
                           between(row["seconds_a_run"], duration), between(row["core_hours"]),
-                          between(row["gpu_hours"]), between(row["energy_kwh"], _from_kwh),
+                          between(row["gpu_hours"]), between(row["energy_kwh"], from_kwh),
                           reasons.setdefault(row["from"], chr(ord("a") + len(reasons))))
     out.print(table)
     for reason, sign in reasons.items():
@@ -66,7 +67,7 @@ def _forecast(report: Report, out: Console) -> None:
     side = "all at once" if wall["at_once"] is None else f"{wall['at_once']} at once"
     out.print(f"{report['runs']} runs to make, {report['done']} are finished: "
               f"{between(total['core_hours'])} core-hours, {between(total['gpu_hours'])} "
-              f"GPU-hours, {between(total['energy_kwh'], _from_kwh)}, "
+              f"GPU-hours, {between(total['energy_kwh'], from_kwh)}, "
               f"{between(wall['range'])} hours from start to end ({side}, no queue)")
     for line in report["assumed"]:
         out.print(f"assumed: {line}")
@@ -74,40 +75,6 @@ def _forecast(report: Report, out: Console) -> None:
         out.print(f"[yellow]note[/] {line}", soft_wrap=True)
     for row in report["paper_says"]:
         out.print(papers_line(row), soft_wrap=True)
-
-
-def papers_line(row: Report) -> str:
-    """Return what the paper says an arm took, beside what we make of it."""
-    said = []
-    if row["hours"] is not None:
-        said.append(f"{row['hours']:g} h on {row['devices']} {row['device']}")
-    if row["flops"] is not None:
-        said.append(f"{count(row['flops'])}FLOPs")
-    ours = []
-    if row["our_flops"] and row["flops"]:
-        ratio = row["our_flops"] / row["flops"]
-        ours.append(f"ours are {count(row['our_flops'])}FLOPs ({ratio:.2f} x)")
-    if row["our_hours"]:
-        where = "within" if row["within"] else "outside"
-        ours.append(f"forecast on its device at {row['precision']}: {between(row['our_hours'])} h "
-                    f"(the paper's is {where})")
-    ours += [f"its figures are {share:.0%} of {precision} peak"
-             for precision, share in row["implied"].items()]
-    return f"the paper, {row['arm']}: {', '.join(said)} [{row['source']}]; {'; '.join(ours)}"
-
-
-def between(sides: list[float], text: Any = None) -> str:
-    """Return a range as `low to high`, once where both read the same."""
-    low, high = map(text or _hours, sides)
-    return low if low == high else f"{low} to {high}"
-
-
-def _hours(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
-
-
-def _from_kwh(value: float) -> str:
-    return energy(3.6e6 * value)
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
+from repro.naming import nearest
 from repro.pipeline import files, records
+from repro.pipeline.launch import LAUNCHERS
 from repro.pipeline.spec import SHORT, digest
 from repro.pipeline.store import CorruptedEntry, Entry, Store
 
@@ -94,7 +96,10 @@ def _look(store: Store, folder: Path) -> _Seen | None:
         label, made_of = request["label"], request["ingredients"]
         inputs = tuple(key for keys in made_of["inputs"].values() for key in keys)
         for name in RECORDS:
-            entry.read(name)
+            launcher = (entry.read(name) or {}).get("launcher", LAUNCHERS[0])
+            if launcher not in LAUNCHERS:
+                raise CorruptedEntry(f"{folder / name}.json: launcher: {launcher!r}"
+                                     f"{nearest(launcher, LAUNCHERS)}")
         if finished:
             entry.verify(full=True)
             sizes = _check_record(entry)
@@ -118,7 +123,7 @@ def _check_record(entry: Entry) -> list[int]:
     if "ingredients" not in run or run.get("key") != entry.key or \
             digest(run["ingredients"]) != entry.key:
         raise CorruptedEntry(f"{path}: its ingredients do not have the key {entry.key[:SHORT]}")
-    if run["outputs"] != {name: facts["sha256"] for name, facts in done["files"].items()}:
+    if run.get("outputs") != {name: facts["sha256"] for name, facts in done["files"].items()}:
         raise CorruptedEntry(f"{path}: outputs: not the digests of done.json")
     return [facts["bytes"] for facts in done["files"].values()]
 

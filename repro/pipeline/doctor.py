@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repro.pipeline import files
-from repro.pipeline.gc import dvc_cache
+from repro.pipeline.lockfiles import dvc_cache
 from repro.settings import Settings
 from repro.train.determinism import NUMERICS_ENV
 
@@ -107,7 +107,7 @@ def check_store(settings: Settings) -> Iterator[Finding]:
                       "" if works else "locks do not work on this file system: set another store")
         free = shutil.disk_usage(settings.store).free / 2**30
         yield Finding("disk", "ok" if free > _LITTLE_GB else "warning", f"{free:.0f} GB free",
-                      "" if free > _LITTLE_GB else "free some: `repro gc`")
+                      "" if free > _LITTLE_GB else "free some: `repro store gc`")
         for name, folder in (("workspace", settings.root / "papers"),
                              ("DVC cache", dvc_cache(settings.root))):
             yield _links(name, probe, folder)

@@ -181,7 +181,7 @@ class _Pull(_Exchanger):
                                   facts["sha256"])
                 count, size = count + 1, size + facts["bytes"]
         self.store.prepare(parcel, self.root)
-        entry.finish(scratch, {**parcel.run, "pulled_from": str(self.remote)}, parcel.digests)
+        entry.finish(scratch, {**parcel.record, "pulled_from": str(self.remote)}, parcel.digests)
         self.moved(parcel, count, size)
 
 

@@ -54,7 +54,12 @@ def check_room(folder: Path, size: int) -> None:
 
 def write_json(path: Path, data: Any, durable: bool = True) -> None:
     """Write JSON atomically. Raises UserError when the disk is full."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n", durable)
+    write_text(path, as_json(data), durable)
+
+
+def as_json(data: Any) -> str:
+    """Return the text that `write_json` writes."""
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any | None:
@@ -63,7 +68,7 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.pipeline import files, machine
+from repro.pipeline import files, machine, records
 from repro.pipeline.environment import pinned
 from repro.pipeline.progress import Display
 from repro.pipeline.spec import RunSpec, expand_all
@@ -28,6 +28,11 @@ from repro.settings import Settings
 STAGES = ("pretrain", "finetune")
 # Where the machine calculates otherwise, rounding may differ but the method may not.
 TOLERANCE = 1e-4
+SHAPE: dict[str, records.Kind] = {
+    "profile": str, "seed": int, "numerics?": str, "versions": dict, "cpu": str, "features": list,
+    "libc": str, "arithmetic?": dict, "trajectories": dict,
+}
+TRAJECTORY: dict[str, records.Kind] = {"loss": list, "state?": str}
 Golden = dict[str, Any]
 
 
@@ -37,11 +42,17 @@ def path_of(paper: Paper) -> Path:
 
 
 def load(paper: Paper) -> Golden:
-    """Return the committed trajectories. Raises UserError when there are none."""
-    found = files.read_json(path_of(paper))
-    if not isinstance(found, dict) or "trajectories" not in found:
-        raise UserError(f"{path_of(paper)}: no golden trajectories; "
-                        f"run `repro golden {paper.slug} --update`")
+    """Return the committed trajectories. Raises UserError when there are none, or not of that
+    shape."""
+    path = path_of(paper)
+    found = files.read_json(path)
+    if found is None:
+        raise UserError(f"{path}: no golden trajectories; run `repro golden {paper.slug} --update`")
+    records.check_fields(SHAPE, found, path)
+    for place, trajectory in found["trajectories"].items():
+        records.check_fields(TRAJECTORY, trajectory, f"{path}: {place}")
+        if not all(isinstance(loss, float) for loss in trajectory["loss"]):
+            raise UserError(f"{path}: {place}: loss: must be numbers only")
     return found
 
 
@@ -64,13 +75,9 @@ def follow(paper: Paper, profile: str, settings: Settings, display: Display) -> 
     """
     tree = load_tree(paper, profile, settings.suite)
     seed = settings.suite.seeds[0]
-    chains = _chains(expand_all(paper, tree, profile, [seed]))
-    store = Store(settings.store)
-    data = {spec.key: spec for chain in chains for spec in chain[0].inputs.get("data", ())}
-    outcome = drive(list(data.values()), {}, [paper], settings, store, display, alone=False)
-    if outcome.exit_code:
-        raise UserError(f"golden: {next(iter(outcome.errors.values()), 'stopped')}")
-    found = _follow(chains, seed, tree["numerics"], settings, store)
+    chains = chains_of(expand_all(paper, tree, profile, [seed]))
+    ensure_data(paper, chains, settings, display)
+    found = _follow(chains, seed, tree["numerics"], settings)
     return {
         "profile": profile,
         "seed": seed,
@@ -84,7 +91,18 @@ def follow(paper: Paper, profile: str, settings: Settings, display: Display) -> 
     }
 
 
-def _chains(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
+def ensure_data(
+    paper: Paper, chains: Sequence[list[RunSpec]], settings: Settings, display: Display
+) -> None:
+    """Make the data that chains start from where the store lacks them. Raises UserError."""
+    data = {spec.key: spec for chain in chains for spec in chain[0].inputs.get("data", ())}
+    outcome = drive(list(data.values()), {}, [paper], settings, Store(settings.store), display,
+                    alone=False)
+    if outcome.exit_code:
+        raise UserError(f"golden: {next(iter(outcome.errors.values()), 'stopped')}")
+
+
+def chains_of(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
     """Return for each arm its training runs, each of which reads the one before (member 0)."""
     chains: dict[str, list[RunSpec]] = {}
     for (stage, arm), specs in cells.items():
@@ -96,10 +114,10 @@ def _chains(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
 
 
 def _follow(
-    chains: Sequence[list[RunSpec]], seed: int, numerics: str | None, settings: Settings,
-    store: Store,
+    chains: Sequence[list[RunSpec]], seed: int, numerics: str | None, settings: Settings
 ) -> list[list[dict[str, Any]]]:
     """Return the trajectories of each chain; equal ones are followed once."""
+    store = Store(settings.store)
     distinct = {chain[-1].key: chain for chain in chains}
     shares = [list(distinct)[n::settings.workers] for n in range(settings.workers)]
     found: dict[str, list[dict[str, Any]]] = {}
@@ -112,7 +130,7 @@ def _follow(
                 "numerics": numerics,
                 "seed": seed,
                 "root": str(settings.root),
-                "chains": [_request(distinct[key], store) for key in keys],
+                "chains": [request_of(distinct[key], store) for key in keys],
             })
             command = [sys.executable, "-m", "repro.pipeline.trajectory", request, result]
             process = stack.enter_context(subprocess.Popen(
@@ -129,25 +147,35 @@ def _follow(
     return [found[chain[-1].key] for chain in chains]
 
 
-def _request(chain: list[RunSpec], store: Store) -> dict[str, Any]:
+def request_of(chain: list[RunSpec], store: Store) -> dict[str, Any]:
+    """Return a chain as `trajectory` takes it."""
     return {
         "data": [str(store.entry(run.key).out) for run in chain[0].inputs.get("data", ())],
         "links": [{"arm": run.arm, "stage": run.stage, "config": run.config} for run in chain],
     }
 
 
-def report(slug: str, now: Golden, then: Golden) -> dict[str, Any]:
-    """Return {paper, profile, trajectories: how many, differences, remarks: lines}."""
-    lines = differences(now, then)
-    return {"paper": slug, "profile": now["profile"], "trajectories": len(now["trajectories"]),
-            "differences": lines, "remarks": remarks(now, then)}
+def report(slug: str, now: Golden, then: Golden | None, updated: bool) -> dict[str, Any]:
+    """Return {paper, profile, trajectories: how many, updated, differences, remarks: lines}. then:
+    the record so far, None = there was none."""
+    return {
+        "paper": slug,
+        "profile": now["profile"],
+        "trajectories": len(now["trajectories"]),
+        "updated": updated,
+        "differences": differences(now, then) if then else [],
+        "remarks": remarks(now, then) if then else [],
+    }
 
 
 def render(report: dict[str, Any]) -> str:
     """Return a report as lines for people."""
     wrong = len(report["differences"])
-    head = (f"{report['paper']} ({report['profile']}): {report['trajectories']} trajectories, "
-            + (f"{wrong} DIFFER" if wrong else "as recorded"))
+    if report["updated"]:
+        end = "recorded" + (f"; {wrong} differences from the record before" if wrong else "")
+    else:
+        end = f"{wrong} DIFFER" if wrong else "as recorded"
+    head = f"{report['paper']} ({report['profile']}): {report['trajectories']} trajectories, {end}"
     return "\n".join([head, *(f"  {line}" for line in report["differences"] + report["remarks"])])
 
 
@@ -155,7 +183,7 @@ def differences(now: Golden, then: Golden) -> list[str]:
     """Return a line for every arm whose trajectory is not the committed one: its first update that
     differs and both losses. Where this machine calculates otherwise than the one that made the
     committed ones, losses may differ by TOLERANCE of themselves and states are not compared."""
-    exact = now["arithmetic"] == then["arithmetic"]
+    exact = not machine.differing(now, then)
     lines = [f"{name}: was {then[name]!r}, is {now[name]!r}"
              for name in ("profile", "seed", "numerics") if now[name] != then[name]]
     ours, theirs = now["trajectories"], then["trajectories"]
@@ -172,11 +200,10 @@ def remarks(now: Golden, then: Golden) -> list[str]:
     ours, theirs = now["versions"], then["versions"]
     lines = [f"{name} {theirs.get(name)} -> {ours.get(name)}"
              for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
-    if now["arithmetic"] != then["arithmetic"]:
-        other = [name for name, digest in (now["arithmetic"] or {}).items()
-                 if digest != (then["arithmetic"] or {}).get(name)]
-        lines.append(f"{now['cpu']} calculates otherwise than {then['cpu']}, where these were "
-                     f"made ({', '.join(other)}): losses are compared to {TOLERANCE:g} only")
+    if other := machine.differing(now, then):
+        lines.append(f"{machine.shown(now)} calculates otherwise than {machine.shown(then)}, where "
+                     f"these were made ({', '.join(other)}): losses are compared to {TOLERANCE:g} "
+                     "only")
     return lines
 
 

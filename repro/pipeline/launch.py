@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from repro.errors import UserError
+from repro.naming import nearest
 from repro.pipeline.jobs import Busy, Job, Look, Watcher
 from repro.pipeline.local import LocalJobs, LocalLauncher
 from repro.pipeline.store import Store
@@ -11,6 +13,9 @@ from repro.settings import Settings
 
 if TYPE_CHECKING:
     from repro.pipeline.jobs import Launcher
+
+
+LAUNCHERS = ("local", "slurm")
 
 
 class Fleet:
@@ -21,7 +26,10 @@ class Fleet:
         self._made: dict[str, Watcher] = {}
 
     def watcher(self, kind: str) -> Watcher:
-        """Return the watcher of a kind of jobs; it has looked once."""
+        """Return the watcher of a kind of jobs; it has looked once. Raises UserError."""
+        if kind not in self._makers:
+            raise UserError(f"job.json of a run: launcher: {kind!r}{nearest(kind, self._makers)}; "
+                            "`repro store verify --set-aside` moves it out of the way")
         if kind not in self._made:
             self._made[kind] = self._makers[kind]()
             self._made[kind].refresh()
@@ -71,7 +79,7 @@ def fleet_of(store: Store) -> Fleet:
 
         return Queue(store)
 
-    return Fleet({"local": lambda: LocalJobs(store), "slurm": queue})
+    return Fleet(dict(zip(LAUNCHERS, (lambda: LocalJobs(store), queue), strict=True)))
 
 
 def launcher_of(settings: Settings, fleet: Fleet) -> "Launcher":

@@ -20,6 +20,7 @@ OVER = ("done", "failed", "vanished", "interrupted", "blocked")
 BAD = {"failed", "vanished", "interrupted", "blocked"}
 _MEMORY = re.compile(r"OUT_OF_MEMORY|oom.kill|memory limit", re.IGNORECASE)
 UNREADY = "Unready"  # kind of a failure: an input was not there, which says nothing of the run
+_UNREADY_RETRIES = 2  # at least: the input is made again first
 _ABSENT_TICKS = 2  # looks after the first at which a job is gone: its last words take a moment
 
 
@@ -169,6 +170,8 @@ class Ledger:
             need = f"resources.{spec.profile}.{spec.stage}.memory_gb of papers/{spec.paper}"
             return self.close(key, "vanished", f"out of memory: raise {need}/paper.yaml "
                                                f"(now {spec.resources.memory_gb:g})")
+        if self._unready(key):
+            reason = (entry.read("failed") or {}).get("error", reason)
         if self._may_retry(key):
             self.display.say(f"lost: {spec.label}: {reason or 'its job is gone'}; submitted again")
             return self._again(key)
@@ -207,7 +210,7 @@ class Ledger:
             losses.step = step
             return self.retries > 0
         losses.times += 1
-        return losses.times <= self.retries
+        return losses.times <= max(self.retries, _UNREADY_RETRIES if self._unready(key) else 0)
 
     def close(self, key: str, end: str, reason: str = "") -> None:
         """Note the end of a run and say so."""

@@ -44,6 +44,18 @@ def measure(numerics: str | None) -> dict[str, Any]:
     return {**describe(), "arithmetic": json.loads(done.stdout)}
 
 
+def differing(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
+    """Return the operations that two measurements both have, and that calculate otherwise."""
+    ours, theirs = now["arithmetic"] or {}, then["arithmetic"] or {}
+    return sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
+
+
+def shown(measured: dict[str, Any]) -> str:
+    """Return a machine in a few words."""
+    widest = (measured["features"] or ["no vectors"])[-1]
+    return f"{measured['cpu']}, {widest}, {measured['libc']}"
+
+
 def _cpuinfo() -> dict[str, str]:
     """Return what Linux says of the first processor; nothing elsewhere."""
     with suppress(OSError):

@@ -18,7 +18,8 @@ _SHAPE: dict[str, records.Kind] = {
     "files": records.FILES, "run": dict,
 }
 _LONGEST = 4096  # characters of a text in it
-_HERE = ("outputs", "seeded_from", "pulled_from", "log")  # of run.json: known, or of this machine
+_APART = ("key", "label", "ingredients", "outputs")  # of run.json: the parcel says them itself
+_HERE = ("seeded_from", "pulled_from")  # of run.json: places on this machine
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Parcel:
     ingredients: dict[str, Any]
     files: dict[str, dict[str, Any]]
     run: dict[str, Any]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What run.json holds, but for the digests of the outputs."""
+        return {"key": self.key, "label": self.label, "ingredients": self.ingredients, **self.run}
 
     @property
     def digests(self) -> dict[str, str]:
@@ -56,23 +62,28 @@ def of_entry(entry: Entry) -> Parcel:
                                                     "ingredients")}
     files = {name: {"sha256": facts["sha256"], "bytes": facts["bytes"]}
              for name, facts in done.get("files", {}).items()}
-    record = {name: value for name, value in run.items() if name not in _HERE}
+    record = {name: value for name, value in run.items() if name not in (*_APART, *_HERE)}
     return _checked({**content, "files": files, "run": record}, entry.key, str(entry.dir))
 
 
 def pack(parcel: Parcel) -> bytes:
     """Return the text that `unpack` reads."""
-    return (json.dumps(vars(parcel), sort_keys=True, ensure_ascii=False) + "\n").encode()
+    content = vars(parcel)
+    text = json.dumps({**content, "sha256": digest(content)}, sort_keys=True, ensure_ascii=False)
+    return f"{text}\n".encode()
 
 
 def unpack(data: bytes, key: str, where: str) -> Parcel:
-    """Return the parcel in a text. Raises UserError unless it has the shape of one, the key it is
-    stored under, ingredients with that key, and file names that stay inside the artefact."""
+    """Return the parcel in a text. Raises UserError unless it is whole, has the shape of one, the
+    key it is stored under, ingredients with that key, and file names that stay inside."""
     try:
         content = json.loads(data.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not readable as JSON: {error}; not taken") from error
-    return _checked(content, key, where)
+    parcel = _checked(content, key, where)
+    if content.get("sha256") != digest(vars(parcel)):
+        raise UserError(f"{where}: sha256: its content is not the one stored; not taken")
+    return parcel
 
 
 def _checked(content: Any, key: str, where: str) -> Parcel:
@@ -84,6 +95,8 @@ def _checked(content: Any, key: str, where: str) -> Parcel:
     folders = {folder.as_posix() for name in parcel.files for folder in PurePosixPath(name).parents}
     if not parcel.files or MANIFEST in parcel.files or folders & parcel.files.keys():
         raise UserError(f"{where}: files: must be those of an artefact; not taken")
+    if odd := [name for name in (*_APART, *_HERE) if name in parcel.run]:
+        raise UserError(f"{where}: run: {odd[0]} does not belong there; not taken")
     records.check("run", {**parcel.run, "outputs": parcel.digests}, f"{where}: run")
     if not _is_plain([parcel.label, parcel.paper, parcel.profile, parcel.arm, parcel.run]):
         raise UserError(f"{where}: a text in it has control characters, or is longer than "

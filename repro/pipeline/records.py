@@ -13,6 +13,7 @@ from repro.errors import UserError
 NUMBER = (int, float)
 TEXTS = "object of texts"  # text -> text
 FILES = "object of files"  # relative path -> {sha256, bytes}
+KEY = "key of a run"
 KEYS = "list of keys"
 INPUTS = "object of keys"  # stage -> list of keys
 PROCESS = "process"  # see `processes.identify`
@@ -25,7 +26,7 @@ SHAPES: dict[str, dict[str, Kind]] = {
     "request": {"key": str, "label": str, "paper": str, "profile": str, "arm": str, "root": str,
                 "ingredients": dict},
     "done": {"key": str, "files": FILES},
-    "run": {"outputs": TEXTS, "key?": str, "label?": str, "ingredients?": dict, "host?": str,
+    "run": {"outputs?": TEXTS, "key?": str, "label?": str, "ingredients?": dict, "host?": str,
             "cpu?": str, "finished?": str, "tasks?": int, "starts?": int, "seconds?": NUMBER,
             "peak_memory_mb?": NUMBER, "tokens?": NUMBER, "flops?": NUMBER,
             "measurements?": dict, "state?": TEXTS},
@@ -39,6 +40,8 @@ _SUBMITTED: dict[str, Kind] = {
     "submitted": NUMBER, "process?": PROCESS, "job_id?": str, "title?": str,
 }
 SHAPES |= {"job": _SUBMITTED, "intent": _SUBMITTED}
+_OF_A_KIND = {("job", "local"): ("process",), ("job", "slurm"): ("job_id", "title"),
+              ("intent", "slurm"): ("title", "index")}  # by record and launcher
 INGREDIENTS: dict[str, Kind] = {
     "stage": str, "entry": str, "config": dict, "code": str, "versions": TEXTS, "numerics?": str,
     "epoch": int, "seed?": int, "member": int, "inputs": INPUTS,
@@ -51,7 +54,11 @@ _KINDS = {str: "text", int: "an integer", NUMBER: "a number", dict: "an object",
 def check(name: str, data: Any, path: Path | str) -> dict[str, Any]:
     """Return a record of a kind (request, done, job, ...) if it has that shape. Raises UserError
     with file and field."""
-    return check_fields(SHAPES.get(name, {}), data, path)
+    check_fields(SHAPES.get(name, {}), data, path)
+    for field in _OF_A_KIND.get((name, data.get("launcher")), ()):
+        if field not in data:
+            raise UserError(f"{path}: {field} is missing")
+    return data
 
 
 def check_fields(shape: Mapping[str, Kind], data: Any, path: Path | str) -> dict[str, Any]:
@@ -93,6 +100,8 @@ def _is(kind: Kind, value: Any) -> bool:
             return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         case "object of files":
             return isinstance(value, dict) and all(map(_is_file, value.items()))
+        case "key of a run":
+            return is_key(value)
         case "list of keys":
             return isinstance(value, list) and all(map(is_key, value))
         case "object of keys":

@@ -8,13 +8,14 @@ from typing import Any
 from repro.config import resolved
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.pipeline import files, plans, snapshot
+from repro.pipeline import files, gc, plans, snapshot
 from repro.pipeline.ensure import Outcome, ensure
+from repro.pipeline.holds import Hold
 from repro.pipeline.launch import fleet_of, launcher_of
 from repro.pipeline.lease import Lease
 from repro.pipeline.progress import Display, choose
-from repro.pipeline.spec import RunSpec, expand
-from repro.pipeline.store import CorruptedEntry, Store
+from repro.pipeline.spec import RunSpec, closure, expand
+from repro.pipeline.store import MANIFEST, RUNS, CorruptedEntry, Store
 from repro.settings import Settings, Suite
 
 _ATTEMPTS = 3  # at linking artefacts that turn out to be damaged
@@ -37,17 +38,23 @@ def run_stage(
     store = Store(settings.store)
     tree = load_tree(paper, profile, settings.suite)
     specs = expand(paper, tree, profile, stage, arm, settings.suite.seeds)
+    grows = not all(store.entry(key).is_done for key in closure(specs))
     for _ in range(_ATTEMPTS):
-        outcome = drive(specs, {(stage, arm): specs}, [paper], settings, store, display)
-        if outcome.exit_code:
-            return outcome.exit_code
-        try:
-            link_artefacts(paper, specs, store)
-            return 0
-        except CorruptedEntry as error:
-            display.say(f"damaged: {error}; it is made again")
-    raise UserError(f"store {store.root}: artefacts were damaged {_ATTEMPTS} times in a row; check "
-                    "the disk (`repro doctor`)")
+        with Hold(store, closure(specs)):  # until what was made is linked
+            outcome = drive(specs, {(stage, arm): specs}, [paper], settings, store, display)
+            if outcome.exit_code:
+                return outcome.exit_code
+            try:
+                link_artefacts(paper, specs, store)
+                break
+            except CorruptedEntry as error:
+                display.say(f"damaged: {error}; it is made again")
+    else:
+        raise UserError(f"store {store.root}: artefacts were damaged {_ATTEMPTS} times in a row; "
+                        "check the disk (`repro doctor`)")
+    if grows:
+        gc.tidy(settings, display.say)
+    return 0
 
 
 def drive(
@@ -68,7 +75,13 @@ def drive(
     launcher = launcher_of(settings, fleet)
     plans.note(store, cells)
     root = snapshot.take(settings.root, store) if settings.snapshot else settings.root
-    with Lease(settings.root) if alone else nullcontext() as lease:
+    needed = Hold(store, closure(specs))
+    with Lease(settings.root) if alone else nullcontext() as lease, needed as hold:
+        def tick() -> None:
+            hold.renew()
+            if lease:
+                lease.renew()
+
         return ensure(
             specs,
             store=store,
@@ -77,7 +90,7 @@ def drive(
             root=root,
             display=display,
             places=lambda spec: [artefact_folder(folders[spec.paper], spec)],
-            tick=lease.renew if lease else lambda: None,
+            tick=tick,
             queue_only=queue_only and launcher.links,
         )
 
@@ -101,7 +114,9 @@ def artefact_folder(paper: Paper, spec: RunSpec) -> Path:
 
 
 def link_artefacts(paper: Paper, specs: Sequence[RunSpec], store: Store) -> None:
-    """Make the stage's directory hold exactly these runs' artefacts. Raises CorruptedEntry."""
+    """Make the stage's directory hold exactly these runs' artefacts, and RUNS, which says what they
+    are: later stages depend on that one file, whatever the runs consist of. Raises CorruptedEntry.
+    """
     for spec in specs:
         store.link(spec.key, artefact_folder(paper, spec))
     if specs[0].folder:
@@ -110,3 +125,5 @@ def link_artefacts(paper: Paper, specs: Sequence[RunSpec], store: Store) -> None
         for path in stage_folder.iterdir():
             if path.name not in expected:
                 files.remove(path)
+        digests = {name: files.sha256(stage_folder / name / MANIFEST) for name in expected}
+        files.write_json(stage_folder / RUNS, dict(sorted(digests.items())))

@@ -28,6 +28,8 @@ from repro.pipeline import files, records
 from repro.pipeline.spec import SHORT, digest
 
 MANIFEST = "MANIFEST.json"
+RUNS = "runs.json"  # of a stage in the workspace: run -> sha256 of its manifest
+QUARANTINE = "quarantine"
 ENDS = ("done", "failed", "interrupted")
 _AWAY = "`repro store verify --set-aside` moves it out of the way"
 
@@ -126,7 +128,7 @@ class Entry:
                 if (full or not same) and files.sha256(self.out / name) != facts["sha256"]:
                     raise CorruptedEntry(f"{self.out / name}: sha256 is not the one stored "
                                          f"({facts['sha256'][:12]}...)")
-            manifest = files.read_json(self.out / MANIFEST)
+            manifest = (self.out / MANIFEST).read_bytes()
         except PermissionError as error:
             raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from error
         except OSError as error:  # gone meanwhile, or a bad disk
@@ -135,7 +137,8 @@ class Entry:
             raise
         except UserError as error:
             raise CorruptedEntry(str(error)) from error
-        if manifest != _manifest(self.key, {n: facts["sha256"] for n, facts in stored.items()}):
+        expected = _manifest(self.key, {n: facts["sha256"] for n, facts in stored.items()})
+        if manifest != files.as_json(expected).encode():
             raise CorruptedEntry(f"{self.out / MANIFEST}: does not match done.json")
 
     def _stored(self) -> dict[str, dict[str, Any]]:
@@ -282,7 +285,7 @@ class Store:
 
     def quarantine(self, folder: Path) -> str:
         """Move a run's directory out of the way; return what was done, in words."""
-        target = self.root / "quarantine" / f"{folder.name}.{time.time_ns()}"
+        target = self.root / QUARANTINE / f"{folder.name}.{time.time_ns()}"
         target.parent.mkdir(exist_ok=True)
         try:
             os.rename(folder, target)

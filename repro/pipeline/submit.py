@@ -16,7 +16,7 @@ from pathlib import Path
 from repro.errors import UserError
 from repro.naming import nearest
 from repro.paper import Paper
-from repro.pipeline import plans
+from repro.pipeline import gc, plans
 from repro.pipeline.launch import fleet_of, launcher_of
 from repro.pipeline.progress import Display, choose
 from repro.pipeline.spec import RunSpec, expand_all
@@ -48,14 +48,17 @@ def submit(
     code. detach: start a driver of its own session, say where it logs, return 0 at once."""
     display = display or choose(settings.log_level)
     papers = [Paper.find(slug, settings.root) for slug in request.papers]
-    cells = _cells(papers, request, settings)
+    cells = cells_of(papers, request, settings)
     if detach:
         log = start_detached(replace(request, wait=True), settings)
         display.say(f"driver started; it logs to {log}; see `repro status`")
         return 0
     specs = [spec for runs in cells.values() for spec in runs]
-    return drive(specs, cells, papers, settings, Store(settings.store), display,
-                 alone=settings.executor == "local", queue_only=not request.wait).exit_code
+    outcome = drive(specs, cells, papers, settings, Store(settings.store), display,
+                    alone=settings.executor == "local", queue_only=not request.wait)
+    if outcome.exit_code == 0 and outcome.wish != "queued":
+        gc.tidy(settings, display.say)
+    return outcome.exit_code
 
 
 def submit_driver(request: Request, settings: Settings) -> str:
@@ -64,7 +67,7 @@ def submit_driver(request: Request, settings: Settings) -> str:
     launcher = launcher_of(settings, fleet_of(Store(settings.store)))
     if settings.executor != "slurm":
         raise UserError("submit: --driver-job needs a cluster (--cluster FILE)")
-    _cells([Paper.find(slug, settings.root) for slug in request.papers], request, settings)
+    cells_of([Paper.find(slug, settings.root) for slug in request.papers], request, settings)
     from repro.pipeline.slurm_job import drive_job
 
     asked = _as_text(replace(request, wait=True), settings)
@@ -92,7 +95,7 @@ def attach(slugs: Sequence[str], settings: Settings, display: Display | None = N
                  alone=settings.executor == "local").exit_code
 
 
-def _cells(
+def cells_of(
     papers: Sequence[Paper], request: Request, settings: Settings
 ) -> dict[tuple[str, str], list[RunSpec]]:
     """Return the runs asked for by (stage, arm). Raises UserError for an unknown arm or stage."""

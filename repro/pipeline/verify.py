@@ -25,7 +25,7 @@ from repro.pipeline.store import Store
 from repro.settings import Settings
 
 TRAINING = ("pretrain", "finetune")
-_ROUNDS = 20  # starts of a driver until every run that was killed is done
+_SPARE = 20  # starts of a driver beyond one for each run that is ended
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def verify(
     ways = [ALONE, DISTURBED, *([SLURM] if settings.cluster else [])]
     settings.store.parent.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="verify-", dir=settings.store.parent))
-    made = {way.name: _make(way, home / way.name, paper, runs, settings, display) for way in ways}
-    wrong = [line for way in ways[1:] for line in _differences(made[ALONE.name], made[way.name],
+    made = {way.name: make(way, home / way.name, paper, runs, settings, display) for way in ways}
+    wrong = [line for way in ways[1:] for line in differences(made[ALONE.name], made[way.name],
                                                                way.name)]
     if not wrong:
         shutil.rmtree(home)
@@ -103,7 +103,8 @@ def committed(paper: Paper) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         sha256 = found.pop("sha256")
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a certificate of `repro verify` ({error!r}): run `repro "
+        wrong = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: not a certificate of `repro verify` ({wrong}): run `repro "
                         f"verify {paper.slug}`") from error
     if digest(found) != sha256:
         raise UserError(f"{path}: sha256: its content was changed: run `repro verify "
@@ -114,17 +115,15 @@ def committed(paper: Paper) -> dict[str, Any] | None:
 def against(certificate: dict[str, Any], former: dict[str, Any]) -> list[str]:
     """Return what to say of a certificate beside an earlier one, perhaps of another machine: the
     operations whose arithmetic differs, and whether equal keys gave equal bytes."""
-    now, then = certificate["arithmetic"] or {}, former["arithmetic"] or {}
     lines = []
-    if differing := sorted(name for name in now.keys() | then.keys()
-                           if now.get(name) != then.get(name)):
-        lines.append(f"the arithmetic of this machine ({_shown(certificate)}) is not that of the "
-                     f"committed certificate ({_shown(former)}): {', '.join(differing)}")
+    if other := machine.differing(certificate, former):
+        lines.append(f"the arithmetic of this machine ({machine.shown(certificate)}) is not that "
+                     f"of the committed certificate ({machine.shown(former)}): {', '.join(other)}")
     shared = [label for label, run in certificate["runs"].items()
               if run["key"] == former["runs"].get(label, {}).get("key")]
-    other = [label for label in shared if certificate["runs"][label] != former["runs"][label]]
+    wrong = [label for label in shared if certificate["runs"][label] != former["runs"][label]]
     lines.append(f"{len(shared)} runs have the key they have in the committed certificate; "
-                 f"{len(other)} of them other bytes" + (f": {', '.join(other)}" if other else ""))
+                 f"{len(wrong)} of them other bytes" + (f": {', '.join(wrong)}" if wrong else ""))
     return lines
 
 
@@ -155,12 +154,7 @@ def _path(paper: Paper) -> Path:
     return paper.dir / "results" / "certificate.json"
 
 
-def _shown(certificate: dict[str, Any]) -> str:
-    widest = (certificate["features"] or ["no vectors"])[-1]
-    return f"{certificate['cpu']}, {widest}, {certificate['libc']}"
-
-
-def _make(
+def make(
     way: Way,
     folder: Path,
     paper: Paper,
@@ -168,17 +162,19 @@ def _make(
     settings: Settings,
     display: Display,
 ) -> dict[str, dict[str, Any]]:
-    """Make the runs, and those they need, in a new store; return key -> what there is of each."""
+    """Make the runs, and those they need, in a new store; return key -> what each left (`left_by`).
+    Raises UserError when one fails, or when the driver is told to stop."""
     store = Store(folder)
     here = replace(settings, store=folder, executor=way.executor,
                    workers=way.workers or settings.workers)
     specs = [one[0] for one in closure(runs).values()]
-    plans = {spec.key: _plan(spec) for spec in specs if way.kills and spec.stage in TRAINING}
+    plans = {spec.key: fault_of(spec) for spec in specs if way.kills and spec.stage in TRAINING}
     for key, (fraction, name) in plans.items():
         drill.plan(store.entry(key), fraction, name)
     display.say(f"{paper.slug}: {way.name}: {way.about}")
     display = _calm(display) if way.kills else display
-    for _ in range(_ROUNDS):
+    rounds = len(plans) + _SPARE
+    for _ in range(rounds):
         outcome = drive(runs, {}, [paper], here, store, display)
         failed = [outcome.errors[k] for k, state in outcome.states.items() if state == "failed"]
         if failed:
@@ -186,8 +182,8 @@ def _make(
         if outcome.wish:
             raise UserError(f"verify: stopped ({folder.parent} is left)")
         if outcome.exit_code == 0:
-            return {spec.key: _found(store, spec, plans.get(spec.key)) for spec in specs}
-    raise UserError(f"verify, {way.name}: not finished after {_ROUNDS} starts (kept: "
+            return {spec.key: left_by(store, spec, plans.get(spec.key)) for spec in specs}
+    raise UserError(f"verify, {way.name}: not finished after {rounds} starts (kept: "
                     f"{folder.parent})")
 
 
@@ -198,13 +194,15 @@ def _calm(display: Display) -> Display:
     return calm
 
 
-def _plan(spec: RunSpec) -> tuple[float, str]:
+def fault_of(spec: RunSpec) -> tuple[float, str]:
     """Return where and how a run is ended: random, and the same whenever it is verified."""
     chance = random.Random(spec.key)
     return chance.random(), chance.choice(drill.SIGNALS)
 
 
-def _found(store: Store, spec: RunSpec, planned: tuple[float, str] | None) -> dict[str, Any]:
+def left_by(store: Store, spec: RunSpec, planned: tuple[float, str] | None) -> dict[str, Any]:
+    """Return what a finished run left: {label, bytes: digests of its files and last state, starts,
+    ended: by which signal}. Raises CorruptedEntry."""
     entry = store.entry(spec.key)
     entry.verify(full=True)
     record = entry.read("run") or {}
@@ -227,7 +225,7 @@ def _account(way: Way, made: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _differences(
+def differences(
     first: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]], way: str
 ) -> list[str]:
     """Return a line for every file and state that differs between two ways."""

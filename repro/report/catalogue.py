@@ -88,10 +88,12 @@ def _side(side: Side | None) -> str | None:
 
 
 def commands(paper: Paper, profile: str) -> list[str]:
-    """Return the commands that fetch a paper's data, run a profile, and ask for the verdict."""
-    here = f"papers/{paper.slug}/dvc.yaml"
-    fetch = [f"repro data fetch {paper.slug}"] if profile in ("mini", "smoke") else []
-    run = f"dvc exp run -S 'params.yaml:suite.profiles=[{profile}]' {here}"
-    flag = "" if profile == "mini" else f" --profile {profile}"
-    return [*fetch, f"dvc repro {here}" if profile == "mini" else run,
-            f"repro verdict {paper.slug}{flag}"]
+    """Return the commands that fetch a paper's data, run a profile, and ask for the verdict, which
+    smoke never has."""
+    fetch, here = f"repro data fetch {paper.slug}", f"papers/{paper.slug}/dvc.yaml"
+    if profile == "smoke":
+        return [fetch, f"repro submit {paper.slug} --local --profile smoke"]
+    if profile == "mini":
+        return [fetch, f"dvc repro {here}", f"repro verdict {paper.slug}"]
+    return [f"dvc exp run -S 'params.yaml:suite.profiles=[{profile}]' {here}",
+            f"repro verdict {paper.slug} --profile {profile}"]

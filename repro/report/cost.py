@@ -12,8 +12,9 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper, iterate_cells
+from repro.pipeline import files, records
+from repro.pipeline.store import MANIFEST, Entry
 
-MANIFEST = "MANIFEST.json"
 Run = dict[str, Any]
 
 
@@ -23,12 +24,12 @@ def path_of(paper: Paper, profile: str) -> Path:
 
 def runs_of(paper: Paper, profile: str, store: Path) -> list[Run]:
     """Return run.json of every run linked under out/<profile>/ that the store holds and ran itself,
-    each with `stage` and `arm` added. A run that several arms share is there once per arm."""
+    each with `stage` and `arm` added. A run that several arms share is there once per arm. Raises
+    UserError for a damaged record."""
     found = []
     for stage, arm in iterate_cells(paper, profile):
         for key in _keys(paper.dir / "out" / profile / arm / stage):
-            path = store / key[:2] / key[:16] / "run.json"
-            run = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+            run = Entry(store, key).read("run") or {}
             if "seconds" in run:
                 found.append({**run, "stage": stage, "arm": arm})
     return found
@@ -36,8 +37,8 @@ def runs_of(paper: Paper, profile: str, store: Path) -> list[Run]:
 
 def _keys(folder: Path) -> Iterator[str]:
     for path in sorted([folder / MANIFEST, *folder.glob(f"seed*/{MANIFEST}")]):
-        if path.is_file():
-            yield json.loads(path.read_text("utf-8"))["key"]
+        if (manifest := files.read_json(path)) is not None:
+            yield records.check_fields({"key": records.KEY}, manifest, path)["key"]
 
 
 def gather(runs: list[Run]) -> dict[str, Any]:

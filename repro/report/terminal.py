@@ -22,9 +22,9 @@ def verdict(report: dict[str, Any]) -> str:
     for claim in report["claims"]:
         shown = card.claim_cells(claim)
         ours = "\n".join(shown["numbers"]).replace("**", "") or "-"
-        reason = f"\n{claim['reason']}" if claim["reason"] else ""
+        reason = escape(f"\n{claim['reason']}") if claim["reason"] else ""
         style = _STYLE[claim["verdict"]]
-        table.add_row(f"{claim['id']}\n{claim['text']}", shown["stated"], ours,
+        table.add_row(escape(f"{claim['id']}\n{claim['text']}"), escape(shown["stated"]), ours,
                       f"[{style}]{claim['verdict']}[/]{reason}")
     return _text(table)
 

@@ -26,7 +26,8 @@ def tokenizer(
     """
     found = renamed(pretrained(texts, name=name, revision=revision), NAMES, name)
     if found.get_vocab_size() != vocab_size:
-        raise UserError(f"roberta.tokenizer.vocab_size = {vocab_size}: {name} has {found.get_vocab_size()}")
+        raise UserError(f"tokenizer.vocab_size = {vocab_size}: {name} has "
+                        f"{found.get_vocab_size()}")
     return found
 
 

@@ -50,11 +50,10 @@ def pretrain(
 ) -> None:
     """Train a model on the batches of the data artefact and export it.
 
-    steps: updates of accumulation batches; 0 exports the initialisation. optimizer(model),
-    schedule(step, steps): see repro.train. start(exported model, folder): sets first weights from
-    the model of the stage before this one. after_step(model, optimizer, step): sees the updates
-    done, after each one; what it remembers must be in the model or the optimiser. ema_decay: export
-    the running average of the weights. sharding: "fsdp2" splits the model over world_size tasks.
+    steps: updates; 0 exports the initialisation. optimizer(model), schedule(step, steps): see
+    repro.train. start(exported model, folder of the model of the stage before): sets first weights.
+    after_step(model, optimizer, updates done): remembers nothing outside these two. ema_decay:
+    exports the running average. sharding: "fsdp2" splits the model over world_size tasks.
     Raises UserError for settings out of range, missing data or a loss that is not finite.
     """
     if steps < 0:
@@ -70,11 +69,8 @@ def pretrain(
     history: list[dict[str, float]] = []
     if steps:
         plan = Plan(
-            steps=steps,
-            accumulation=accumulation,
-            clip_norm=clip_norm,
-            clip_groups=tuple(clip_groups),
-            precision=precision,
+            steps=steps, accumulation=accumulation,
+            clip_norm=clip_norm, clip_groups=tuple(clip_groups), precision=precision,
             log_every=log_every,
             checkpoint_every=checkpoint_every,
             tokens_per_step=tokens,

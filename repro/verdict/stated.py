@@ -7,6 +7,7 @@ from typing import Any
 from repro.errors import UserError
 from repro.paper import Paper
 from repro.schema import Deviation
+from repro.verdict.collect import EVAL
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ def silent(paper: Paper, tree: dict[str, Any]) -> list[str]:
     found: dict[str, list[str]] = {}
     seen = set()
     for arm, stages in tree["arms"].items():
+        trained = [node for stage, section in stages.items() if stage != EVAL
+                   for node in section["config"].values() if isinstance(node, dict)]
         for stage, section in stages.items():
-            for path in _core(section["config"], ""):
+            for path in _core(section["config"], "", trained if stage == EVAL else []):
                 seen |= {f"{arm}.{stage}.{path}", f"*.{stage}.{path}"}
                 if not {f"{arm}.{stage}.{path}", f"*.{stage}.{path}"} & known:
                     found.setdefault(f"{stage}.{path}", []).append(arm)
@@ -118,16 +121,17 @@ def silent(paper: Paper, tree: dict[str, Any]) -> list[str]:
                     if key.partition(".")[0] in here and key not in seen]
 
 
-def _core(node: Any, path: str) -> Iterator[str]:
-    """Yield the paths of the core settings below a node that are in force."""
+def _core(node: Any, path: str, known: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the paths of the core settings below a node that are in force. known: nodes of the
+    stages before; an evaluation that is given one of them again sets nothing new."""
     if isinstance(node, list):
         for index, item in enumerate(node):
-            yield from _core(item, f"{path}{index}.")
-    if not isinstance(node, dict):
+            yield from _core(item, f"{path}{index}.", known)
+    if not isinstance(node, dict) or node in known:
         return
     for name, value in node.items():
         if isinstance(value, dict) or (isinstance(value, list) and name not in CORE):
-            yield from _core(value, f"{path}{name}.")
+            yield from _core(value, f"{path}{name}.", known)
         elif name in CORE and value is not None and value != _OFF.get(name) \
                 and node.get(_REPLACED.get(name, "")) is None:
             yield f"{path}{name}"

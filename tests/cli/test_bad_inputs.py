@@ -1,6 +1,5 @@
 """What a user gets wrong: one readable line with place or key, exit code 1, nothing written."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,21 +7,9 @@ from click.testing import CliRunner
 
 from repro.cli import main
 
-ROOT = Path(__file__).parents[2]
 MINI, PAPER_GIN = "papers/electra/mini.gin", "papers/electra/paper.gin"
 YAML, PARAMS = "papers/electra/paper.yaml", "params.yaml"
 RESOLVE = ("resolve", "electra")
-
-
-@pytest.fixture
-def suite(tmp_path, monkeypatch):
-    """A copy of the suite that may be broken."""
-    for name in ("papers", "repro"):
-        shutil.copytree(ROOT / name, tmp_path / name,
-                        ignore=shutil.ignore_patterns("out", "__pycache__"))
-    shutil.copy(ROOT / PARAMS, tmp_path / PARAMS)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def edit(path: Path, old: str, new: str) -> None:

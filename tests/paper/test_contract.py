@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from repro import yaml
-from repro.config import resolved
+from repro.config import code, resolved
+from repro.config.source import Sources
 from repro.paper import Paper
-from repro.report import card, dvcfile, results
+from repro.report import card, dvcfile, results, todos
 from repro.verdict import collect, judge, stated
 
 ROOT = Path(__file__).parents[2]
@@ -104,3 +105,23 @@ def test_committed_verdicts_follow_from_the_committed_rows(folder):
 def test_dvc_sees_no_interpolation_but_its_own(folder):
     for path in (ROOT / "params.yaml", *folder.glob("resolved/*/*.json")):
         assert "${" not in path.read_text("utf-8"), path
+
+
+@each_paper
+def test_a_paper_with_a_verdict_has_nothing_left_to_fill_in(folder):
+    judged = {path.name.partition(".")[0] for path in folder.glob("results/*.verdict.json")}
+    if judged - {"smoke"}:
+        assert todos.todos(Paper.load(folder)) == []
+
+
+@each_paper
+def test_dvc_resolves_anew_when_any_code_that_a_run_reaches_changes(folder):
+    tree = resolved.load(folder / "resolved" / "mini")
+    sections = [section["config"] for arm in tree["arms"].values() for section in arm.values()]
+    reached = code.closure(set().union(*map(code.section_modules, sections)), Sources(ROOT))
+    deps = yaml.load(folder / "dvc.yaml")["stages"]["resolve"]["deps"]
+    for module in reached:
+        parts = module.split(".")
+        if parts[0] == "repro":
+            top = parts[1] if len(parts) > 1 else "__init__"
+            assert {f"../../repro/{top}", f"../../repro/{top}.py"} & set(deps), module

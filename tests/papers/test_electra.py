@@ -1,5 +1,6 @@
 """What papers/electra adds to the core, by hand-made cases."""
 
+import json
 import math
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from repro.losses.masked_lm import masked_lm_loss
 from repro.losses.replaced_token import ReplacedTokenDetection, replaced_token_loss
 from repro.nn import encoders
 from repro.nn.heads import gather
+from repro.settings import load_params
 from repro.text.tokenizer import VocabInfo
 from repro.train.streams import Streams
 
@@ -111,9 +113,27 @@ def test_bert_flops_spends_what_electra_spends() -> None:
 def test_arms_of_a_claim_share_data_tokens_and_tuning() -> None:
     arms = resolved.load(ROOT / "papers/electra/resolved/mini")["arms"]
     for name in ("electra", "electra_15", "replace_mlm", "all_tokens_mlm"):
-        for setting in ("batches", "steps", "optimizer", "schedule", "clip_norm"):
+        for setting in ("batches", "steps", "schedule", "clip_norm"):
             ours, bert = (arms[a]["pretrain"]["config"][setting] for a in (name, "bert"))
             assert ours == bert, f"{name}.{setting}"
+        ours, bert = (arms[a]["pretrain"]["config"]["optimizer"] for a in (name, "bert"))
+        assert ours | {"lr": 0} == bert | {"lr": 0}
         assert arms[name]["finetune"] == arms["bert"]["finetune"]
         config = arms[name]["pretrain"]["config"]["objective"]
         assert config["encoder"] == arms["bert"]["pretrain"]["config"]["objective"]["encoder"]
+
+
+def test_each_arm_has_the_better_rate_of_the_grid_that_all_were_tried_on() -> None:
+    lines = (ROOT / "papers/electra/tuning.jsonl").read_text("utf-8").splitlines()
+    tried: dict[str, dict[float, float]] = {}
+    for row in map(json.loads, lines):
+        assert row["mean"] == pytest.approx(sum(row["dev"].values()) / len(row["dev"]))
+        tried.setdefault(row["arm"], {})[row["value"]] = row["mean"]
+    assert len({frozenset(means) for means in tried.values()}) == 1
+    arms = resolved.load(ROOT / "papers/electra/resolved/mini")["arms"]
+    for name, arm in arms.items():
+        if arm["pretrain"]["config"]["steps"]:
+            means = tried["bert" if name == "bert_flops" else name]
+            assert arm["pretrain"]["config"]["optimizer"]["lr"] == max(means, key=means.get), name
+    seeds = {json.loads(line)["seed"] for line in lines}
+    assert not seeds & set(load_params(ROOT / "params.yaml").suite.seeds)

@@ -29,6 +29,12 @@ WRONG = (
     ("tiny_lm", "finetuning.finetune.epochs = 3", "*.finetune.epochs"),
     ("tiny_lm", "small_equal_epochs/pretraining.pretrain.steps = 140650",
      "small_equal_epochs.pretrain.steps"),
+    ("sltrain", "decoders.llama.intermediate = 2048",
+     "*.pretrain.objective.decoder.decoder.intermediate"),
+    ("sltrain", "method.sparse_low_rank.density = 0.01",
+     "sltrain.pretrain.objective.decoder.density"),
+    ("sltrain", "pretraining.pretrain.accumulation = 1", "*.pretrain.accumulation"),
+    ("sltrain", "galore_optimizer.adamw.scale = 1.0", "galore.pretrain.optimizer.scale"),
 )
 
 

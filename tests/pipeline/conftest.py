@@ -24,7 +24,7 @@ from repro.paper import Paper
 from repro.pipeline.progress import Lines
 from repro.pipeline.spec import RunSpec, expand
 from repro.pipeline.stage import load_tree, run_stage
-from repro.pipeline.store import Store
+from repro.pipeline.store import RUNS, Store
 from repro.settings import Settings
 
 sys.path.append(str(Path(__file__).parent))  # where the fakes are
@@ -202,10 +202,10 @@ class Suite:
         )
 
     def out(self, stage: str, arm: str = "plain") -> dict[str, str]:
-        """Return the text of every file a stage left in the workspace."""
+        """Return the text of every file a stage left in the workspace, but for its list."""
         folder = self.folder / "out" / "mini" / arm / stage
         return {path.relative_to(folder).as_posix(): path.read_text()
-                for path in sorted(folder.rglob("*")) if path.is_file()}
+                for path in sorted(folder.rglob("*")) if path.is_file() and path.name != RUNS}
 
     def starts(self, specs: list[RunSpec]) -> list[int]:
         """Return how often each run was started."""

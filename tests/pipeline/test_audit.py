@@ -45,6 +45,8 @@ DAMAGES = {
     "a request of other settings": r"request\.json: its content does not have the key",
     "a request that is no JSON": r"request\.json: cannot be read",
     "a request without a key": r"request\.json: key is missing",
+    "a job of no kind": r"job\.json: launcher: 'locale' \(did you mean 'local'\?\)",
+    "a job without its process": r"job\.json: process is missing",
     "a job with a path for a name": r"job\.json: folder: must be name, not '\.\./\.\.'",
 }
 
@@ -80,6 +82,10 @@ def damage(entry, kind: str) -> None:
             (entry.dir / "request.json").write_text("{")
         case "a request without a key":
             rewrite(entry.dir / "request.json", lambda one: one.pop("key"))
+        case "a job of no kind":
+            rewrite(entry.dir / "job.json", lambda one: one.update(launcher="locale"))
+        case "a job without its process":
+            rewrite(entry.dir / "job.json", lambda one: one.pop("process"))
         case "a job with a path for a name":
             rewrite(entry.dir / "job.json", lambda one: one.update(folder="../.."))
 

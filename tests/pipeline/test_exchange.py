@@ -14,6 +14,7 @@ from repro.errors import UserError
 from repro.pipeline import exchange, files, parcels
 from repro.pipeline.audit import audit
 from repro.pipeline.remotes import PREFIX, open_remote
+from repro.pipeline.spec import digest
 from repro.pipeline.store import Store
 
 
@@ -148,8 +149,11 @@ def test_a_damaged_object_is_refused_and_the_run_is_not_there(evaluated, remote,
 
 
 def forged(shelf, key: str, **changes) -> None:
+    """Change a manifest as somebody would who knows how they are made."""
     path = manifest(shelf, key)
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    content = json.loads(path.read_text()) | changes
+    content.pop("sha256")
+    path.write_text(json.dumps(content | {"sha256": digest(content)}))
 
 
 HOSTILE = {
@@ -169,6 +173,7 @@ HOSTILE = {
     "escape codes deep in the record": ({"run": {"cpu": "a", "x": [{"y": "\x07"}]}},
                                         "control characters"),
     "a record of other types": ({"run": {"seconds": "long"}}, "run: seconds: must be a number"),
+    "a record of another run": ({"run": {"ingredients": {}}}, "ingredients does not belong there"),
     "a size no disk has": ({"files": {"x": {"sha256": "0" * 64, "bytes": 1 << 62}}},
                            "no space left on this disk"),
     "a file that is a folder too": (
@@ -192,6 +197,15 @@ def test_a_hostile_manifest_is_refused_in_one_line(evaluated, remote, shelf, oth
     outside = [path for path in other.root.parent.rglob("*") if path.name in ("x", "passwd")
                and other.entry(spec.key).dir not in path.parents]
     assert outside == []
+
+
+def test_a_manifest_with_another_name_in_it_is_refused(evaluated, remote, shelf, other):
+    spec = evaluated.specs("pretrain")[0]
+    pushed(evaluated, remote)
+    path = manifest(shelf, spec.key)
+    path.write_text(path.read_text().replace("encoder/model.json", "encoder/mode1.json"))
+    got = exchange.pull(other, remote, evaluated.root, [spec.key])
+    assert got.refused[0].endswith("sha256: its content is not the one stored; not taken")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"key": NaN}', "[" * 5000, "\xff"])

@@ -81,8 +81,25 @@ def test_where_the_machine_calculates_otherwise_rounding_is_forgiven_and_no_more
     assert golden.differences(record(1.00005, 2.0, **elsewhere), then) == []
     assert len(golden.differences(record(1.0005, 2.0, **elsewhere), then)) == 1
     assert golden.remarks(record(**elsewhere), then) == [
-        "B calculates otherwise than A, where these were made (linear): losses are compared to "
-        "0.0001 only"]
+        "B, no vectors, glibc 2.36 calculates otherwise than A, no vectors, glibc 2.36, where "
+        "these were made (linear): losses are compared to 0.0001 only"]
+
+
+def test_an_operation_that_one_of_the_two_did_not_measure_says_nothing():
+    now = record(1.0, arithmetic={"linear": "1", "gelu": "7"})
+    assert golden.remarks(now, record(1.0)) == []
+    assert len(golden.differences(record(1.0, state="t", arithmetic={"linear": "1"}), now)) == 1
+
+
+def test_a_new_record_says_how_it_differs_from_the_one_before():
+    first = golden.report("toy", record(1.0), None, updated=True)
+    assert golden.render(first) == "toy (mini): 1 trajectories, recorded"
+    again = golden.report("toy", record(2.0), record(1.0), updated=True)
+    assert golden.render(again).splitlines() == [
+        "toy (mini): 1 trajectories, recorded; 1 differences from the record before",
+        "  bert/pretrain: update 1: loss 1.0 -> 2.0 (+1); 1 of 1 updates differ"]
+    compared = golden.report("toy", record(2.0), record(1.0), updated=False)
+    assert golden.render(compared).startswith("toy (mini): 1 trajectories, 1 DIFFER\n")
 
 
 def test_other_libraries_are_named():
@@ -97,3 +114,15 @@ def test_what_is_written_is_read_to_the_last_digit(suite):
     golden.write(written, suite.paper)
     assert golden.load(suite.paper) == written
     assert json.loads(golden.path_of(suite.paper).read_text()) == written
+
+
+@pytest.mark.parametrize("old, new, said", [
+    ('"seed": 0', '"seed": "0"', "seed: must be an integer"),
+    ('"trajectories"', '"trajectory"', "trajectories is missing"),
+    ("2.5", '"2.5"', "bert/pretrain: loss: must be numbers only"),
+    ("2.5", "2.5,", "golden.json"),
+])
+def test_a_damaged_record_is_one_line(suite, edit, old, new, said):
+    edit(golden.write(record(1.5, 2.5), suite.paper), old, new)
+    with pytest.raises(UserError, match=said):
+        golden.load(suite.paper)

@@ -25,8 +25,9 @@ def launcher(suite):
 
 def occupy(suite, **facts):
     """Record a living job: this process."""
-    job = {"launcher": "local", "name": "repro-b", "keys": [], "cpus": 1, "memory_gb": 1.0,
-           "gpus": 0, "process": processes.identify(), "driver": processes.identify()}
+    job = {"launcher": "local", "name": "repro-b", "folder": "repro-b", "keys": [], "after": [],
+           "submitted": 1.0, "cpus": 1, "memory_gb": 1.0, "gpus": 0,
+           "process": processes.identify(), "driver": processes.identify()}
     suite.store.record(job | facts)
 
 

@@ -89,3 +89,20 @@ def test_a_mistake_in_the_environment_names_the_variable(
     monkeypatch.setenv("REPRO_WORKERS", "many")
     with pytest.raises(UserError, match="environment variable REPRO_WORKERS: workers: Value"):
         load(root)
+
+
+def test_a_copy_that_dvc_works_in_has_the_store_of_its_workspace(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = root / ".dvc" / "tmp" / "exps" / "standalone" / "tmp7"
+    (copy / "papers").mkdir(parents=True)
+    (root / ".repro" / "settings.yaml").write_text("workers: 7\n")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert load(copy).store == copy / ".repro" / "store"
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    found = load(copy)
+    assert (found.root, found.store, found.workers) == (copy, root / ".repro" / "store", 7)
+    # In an ordinary stage DVC names the workspace itself; another one's store is not ours.
+    assert load(root).store == root / ".repro" / "store"
+    monkeypatch.setenv("DVC_ROOT", "/somewhere/else")
+    assert load(root).store == root / ".repro" / "store"

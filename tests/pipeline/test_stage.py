@@ -48,7 +48,7 @@ def test_run_json_tells_what_was_spent_and_the_artefact_does_not(evaluated):
     assert record["measurements"] == {"latency_ms": 0.5}
     assert record["seconds"] > 0
     assert record["peak_memory_mb"] > 5
-    assert 0 < record["core_seconds"] and record["gpu_seconds"] == 0
+    assert record["core_seconds"] > 0 and record["gpu_seconds"] == 0
     assert record["energy"]["joules"] > 0 and record["energy"]["cpu"]["method"]
     assert record["outputs"] == {
         "encoder/model.json": files.sha256(entry.out / "encoder" / "model.json")}
@@ -70,6 +70,20 @@ def test_a_new_seed_computes_only_that_seed(evaluated):
     assert evaluated.starts(evaluated.specs("pretrain")) == [1, 1, 1]
     assert evaluated.starts(evaluated.specs("data")) == [1]
     assert {name.split("/")[0] for name in evaluated.out("pretrain")} == {"seed0", "seed1", "seed2"}
+
+
+def test_one_file_says_what_all_runs_of_a_stage_are(evaluated):
+    folder = evaluated.folder / "out" / "mini" / "plain" / "pretrain"
+    listed = files.read_json(folder / "runs.json")
+    assert listed == {name: files.sha256(folder / name / MANIFEST) for name in ("seed0", "seed1")}
+    before = (folder / "runs.json").read_bytes()
+    evaluated.resolve(eval={"scale": 3})  # of a later stage
+    evaluated.run("pretrain")
+    assert (folder / "runs.json").read_bytes() == before
+    evaluated.resolve(pretrain={"steps": 4})
+    evaluated.run("pretrain")
+    assert files.read_json(folder / "runs.json").keys() == listed.keys()
+    assert not set(files.read_json(folder / "runs.json").values()) & set(listed.values())
 
 
 def test_a_dropped_seed_leaves_the_workspace_but_not_the_store(evaluated):

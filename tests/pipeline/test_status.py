@@ -1,4 +1,4 @@
-"""status, logs, cancel, gc and doctor on suites that were run."""
+"""status, logs, cancel and doctor on suites that were run."""
 
 import io
 import json
@@ -8,12 +8,9 @@ import time
 
 import pytest
 
-from repro import yaml
 from repro.errors import UserError
 from repro.pipeline import doctor, files, plans
-from repro.pipeline import gc as collector
 from repro.pipeline import status as state
-from repro.pipeline.store import MANIFEST
 from repro.pipeline.submit import Request, submit
 
 
@@ -103,77 +100,6 @@ def test_a_log_is_followed_until_the_run_ends(evaluated, until):
     assert "from step 0" in said.getvalue()
     assert evaluated.store.entry(evaluated.specs("pretrain")[0].key).is_done
     driver.communicate()
-
-
-def test_gc_keeps_what_was_asked_for_last(evaluated):
-    found = collector.gc(evaluated.settings())
-    assert (found.runs, found.kept) == ([], 7)
-    assert evaluated.store.checked(evaluated.specs("pretrain")[0].key)
-
-
-def test_gc_deletes_superseded_runs_but_not_those_in_the_workspace(evaluated):
-    former = evaluated.specs("eval")
-    kept = evaluated.specs("pretrain")
-    evaluated.resolve(eval={"scale": 2})
-    files.remove(evaluated.folder / "out" / "mini" / "plain" / "eval")
-    plans.note(evaluated.store, {("eval", "plain"): evaluated.specs("eval"),
-                                 ("pretrain", "plain"): []})
-    before = collector.gc(evaluated.settings(), dry_run=True)
-    assert len(before.runs) == 2
-    assert evaluated.store.checked(former[0].key)
-    after = collector.gc(evaluated.settings())
-    assert after.runs == before.runs
-    assert after.bytes_freed == before.bytes_freed > 0
-    assert not evaluated.store.entry(former[0].key).dir.exists()
-    assert evaluated.store.checked(kept[0].key)
-    assert "deleted toy/eval@mini-plain seed0" in collector.render(after)
-    assert "would delete" in collector.render(before)
-
-
-def test_gc_keeps_what_a_dvc_lock_holds(evaluated):
-    """The lock names a directory listing in DVC's cache, which names our manifest."""
-    spec = evaluated.specs("eval")[0]
-    manifest = (evaluated.store.entry(spec.key).out / MANIFEST).read_text()
-    cache = evaluated.root / ".dvc" / "cache" / "files" / "md5"
-    for digest, text in (("aa11", manifest),
-                         ("bb22.dir", json.dumps([{"md5": "aa11",
-                                                   "relpath": f"seed0/{MANIFEST}"}]))):
-        (cache / digest[:2]).mkdir(parents=True)
-        (cache / digest[:2] / digest[2:]).write_text(text)
-    yaml.dump({"schema": "2.0", "stages": {"eval@mini-plain": {"outs": [
-        {"path": "out/mini/plain/eval", "md5": "bb22.dir"}]}}}, evaluated.folder / "dvc.lock")
-    files.remove(evaluated.folder / "out")
-    files.remove(evaluated.store.root / "plans")
-    found = collector.gc(evaluated.settings())
-    assert found.kept == 1
-    assert evaluated.store.checked(spec.key)
-
-
-def test_gc_takes_the_checkpoints_of_finished_runs_and_the_quarantine(evaluated):
-    spec = evaluated.specs("pretrain")[0]
-    entry = evaluated.store.entry(spec.key)
-    entry.checkpoints.mkdir()
-    (entry.checkpoints / "state.json").write_text("x" * 1000)
-    (evaluated.store.root / "quarantine" / "old.1").mkdir(parents=True)
-    found = collector.gc(evaluated.settings())
-    assert found.bytes_freed >= 1000
-    assert not entry.checkpoints.exists()
-    assert list((evaluated.store.root / "quarantine").iterdir()) == []
-    assert entry.is_done
-
-
-def test_gc_leaves_a_running_run_alone(evaluated, until):
-    evaluated.resolve(pretrain={"steps": 12, "pause": 0.1})
-    specs = evaluated.specs("pretrain")
-    driver = evaluated.driver("pretrain")
-    until(lambda: evaluated.running(specs))
-    files.remove(evaluated.folder / "out")
-    files.remove(evaluated.store.root / "plans")
-    collector.gc(evaluated.settings())
-    driver.communicate()
-    assert driver.returncode == 0
-    assert evaluated.starts(specs) == [1, 1]
-    assert evaluated.store.entry(specs[0].inputs["data"][0].key).is_done
 
 
 def test_doctor_finds_a_sound_machine_and_names_what_is_not(suite):

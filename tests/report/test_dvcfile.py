@@ -1,5 +1,6 @@
 """The rendered dvc.yaml under the real DVC, with a stand-in for the `repro` command."""
 
+import json
 import os
 import re
 import subprocess
@@ -41,6 +42,8 @@ elif verb == "run":
     if stage == "eval":
         made += [f.read_text() for f in sorted(Path("out").glob("*/*/pretrain/file"))]
     write(f"out/{{profile}}/{{arm}}/{{stage}}/file", f"{{arm}} {{stage}} {{made}}")
+    for name in ("MANIFEST.json", "runs.json"):
+        write(f"out/{{profile}}/{{arm}}/{{stage}}/{{name}}", json.dumps(made))
 elif verb == "verdict":
     write(f"results/{{profile}}.metrics.json", '{{"counts": {{"reproduced": 1}}}}')
     for name in ("rows.jsonl", "verdict.json", "curves/a.csv", "claims.csv"):
@@ -132,6 +135,39 @@ def test_dvc_runs_it_once_then_only_what_a_setting_reaches_and_shows_it(suite):
     dvc("plots", "show", "--json")
 
 
+def git(*args):
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *who, *args], check=True, capture_output=True)
+
+
+def test_experiments_are_run_compared_and_applied(suite):
+    """As users of DVC do: a setting of the run, here and in a copy; what differs; back again."""
+    dvc("repro", "-q", "papers/toy/dvc.yaml")
+    git("add", "-A")
+    git("commit", "-qm", "base")
+    calls()
+    more = ["-S", "params.yaml:suite.numerics=native", "papers/toy/dvc.yaml"]
+    dvc("exp", "run", "-q", "-n", "native", *more)
+    made = calls()
+    assert made[0] == "resolve --profile mini" and run("eval", "plain") not in made
+    deeper = ["-S", "params.yaml:suite.profiles=[mini, paper]"]
+    dvc("exp", "run", "-q", "--temp", "-n", "both", *deeper, "papers/toy/dvc.yaml")
+    made = calls()
+    assert "resolve --profile paper" in made and run("eval", "plain") not in made
+    assert "run eval --profile paper --arm plain" in made
+    assert not (suite.dir / "resolved" / "paper").exists()
+    listed = dvc("exp", "list", "--name-only").split()
+    assert {"native", "both"} <= set(listed)
+    changes = json.loads(dvc("params", "diff", "HEAD", "native", "--json"))
+    assert changes["params.yaml"]["suite.numerics"] == {"old": "portable", "new": "native"}
+    dvc("exp", "apply", "both")
+    assert (suite.dir / "resolved" / "paper" / "plain.json").exists()
+    assert "paper" in yaml.load(Path("params.yaml"))["suite"]["profiles"]
+    assert calls() == []
+    assert "results/paper.metrics.json" in dvc("metrics", "show")
+    assert "native" in dvc("exp", "show", "--csv")
+
+
 def test_a_paper_with_arms_of_one_profile_parses_in_dvc(toy, tmp_path, monkeypatch):
     dvc_project(toy, tmp_path, monkeypatch)
     listed = dvc("stage", "list", "--name-only", "papers/toy/dvc.yaml").split()
@@ -146,7 +182,9 @@ def test_stages_stand_in_topological_order(toy):
     stages = yaml.loads(dvcfile.render(paper))["stages"]
     made = set()
     for stage in stages.values():
-        assert set(dep for dep in stage.get("deps", []) if dep.startswith("out/")) <= made
+        read = [dep for dep in stage.get("deps", []) if dep.startswith("out/")]
+        assert {dep.rpartition("/")[0] for dep in read} <= made
+        assert {dep.rpartition("/")[2] for dep in read} <= {"MANIFEST.json", "runs.json"}
         arms = stage["matrix"].get("arm", [])
         for out in (o for o in stage["outs"] if isinstance(o, str)):
             made |= {out, *(out.replace("${item.arm}", arm) for arm in arms)}

@@ -99,3 +99,14 @@ def test_a_key_is_stated_or_unstated_and_of_an_arm_that_runs_the_stage(toy):
         with_cards(toy, unstated={"*.pretrain.batch_size": "not given"})
     with pytest.raises(UserError, match="arm 'committee' does not run 'pretrain' itself"):
         with_cards(toy, unstated={"committee.pretrain.optimizer.lr": "not given"})
+
+
+def test_an_evaluation_that_repeats_what_was_trained_needs_no_entry(toy):
+    paper = with_cards(toy, stated={"*.pretrain.batch_size": {"value": 64, "source": "Table 6"},
+                                    "*.pretrain.optimizer.lr": {"value": 5e-4, "source": "6"}})
+    tree = copy.deepcopy(TREE)
+    for stages in tree["arms"].values():
+        stages["eval"] = {"config": {"tasks": {"size": {"optimizer": {"lr": 5e-4}}}}}
+    assert stated.silent(paper, tree) == []
+    tree["arms"]["plain"]["eval"]["config"]["tasks"]["size"]["optimizer"]["lr"] = 1e-3
+    assert stated.silent(paper, tree)[0].startswith("plain: eval.tasks.size.optimizer.lr: needs")

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.report import markdown
+from repro.report import forecasts, markdown
 from repro.report.rendering import environment
 from repro.report.site import board, curves, forest
 from repro.report.site.page import page
@@ -74,7 +74,7 @@ def _check_target(out: Path) -> None:
 def _templates() -> Environment:
     made = environment(HERE / "templates", html=True)
     made.globals |= {"VERDICTS": VERDICTS, "MARK": Markup(MARK), "forest": forest,
-                     "curves": curves}
+                     "curves": curves, "forecasts": forecasts}
     for name in ("number", "interval", "duration", "energy", "count"):
         made.filters[name] = _with_true_minus(getattr(markdown, name))
     made.filters["minus"] = lambda text: str(text).replace("-", "−")

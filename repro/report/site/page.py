@@ -4,7 +4,7 @@ from typing import Any
 
 from repro.data.assets import registered
 from repro.paper import Paper
-from repro.report import card, cost
+from repro.report import card, cost, forecasts
 from repro.report.results import load_verdict, task_table
 from repro.report.site import curves, provenance, settings
 from repro.report.site.board import judged
@@ -26,6 +26,7 @@ def page(paper: Paper) -> View:
         "data": [_data_row(profile, source) for profile, sources in paper.data.items()
                  for source in sources],
         "certificate": provenance.certificate(paper),
+        "forecast": forecasts.load(paper),
     }
 
 

@@ -1,0 +1,116 @@
+"""Pre-training runs of all papers, each killed once at a random step: the same bytes at the end?
+
+    python bench/kills.py [--kills 100] [--steps 40] [--out bench/results/kills.json]
+
+The smoke profile with more steps, so that there is something to interrupt: arms and seeds in turn.
+Real jobs through the real driver (`repro verify`): made once undisturbed, one worker; then side by
+side, each run ended at a step drawn from its key, by SIGKILL or SIGTERM, and resumed. Compared: all
+files of the artefact, and the last checkpoint (weights, optimiser, history).
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+from repro import settings
+from repro.config.resolve import resolve
+from repro.paper import Paper
+from repro.pipeline import drill, machine, verify
+from repro.pipeline.progress import Lines
+from repro.pipeline.spec import RunSpec, expand_all
+
+HERE = Path(__file__).resolve().parent
+EVERY = 7  # updates between checkpoints: seldom at the step of the kill
+MOST_SEEDS = 100
+
+
+def training_runs(paper: Paper, steps: int) -> list[RunSpec]:
+    """Return distinct pre-training runs of the smoke profile, seed by seed, of `steps` updates."""
+    suite = settings.load(paper.root).suite
+    tree = resolve(paper, "smoke", numerics=suite.numerics, epoch=suite.epoch,
+                   seeds=suite.seeds).tree
+    for stages in tree["arms"].values():
+        if stages.get("pretrain", {}).get("config", {}).get("steps"):
+            stages["pretrain"]["config"] |= {"steps": steps, "checkpoint_every": EVERY,
+                                             "log_every": 1}
+    found = {}
+    for seed in range(MOST_SEEDS):
+        for (stage, _), specs in expand_all(paper, tree, "smoke", [seed]).items():
+            if stage == "pretrain" and specs[0].config["steps"]:
+                found |= {spec.key: spec for spec in specs if killed_after(spec, steps)}
+    return list(found.values())
+
+
+def killed_after(run: RunSpec, steps: int) -> int | None:
+    """Return the update after which a run is ended; None if that were only after its last."""
+    fraction, _ = verify.fault_of(run)
+    return next((step for step in range(1, steps) if step >= fraction * steps), None)
+
+
+def choose(papers: list[Paper], kills: int, steps: int) -> dict[str, list[RunSpec]]:
+    """Return as many runs as kills, of the papers in turn: slug -> runs."""
+    in_turn = zip_longest(*(training_runs(paper, steps) for paper in papers))
+    runs = (run for some in in_turn for run in some if run is not None)
+    chosen: dict[str, list[RunSpec]] = {paper.slug: [] for paper in papers}
+    for run in islice(runs, kills):
+        chosen[run.paper].append(run)
+    return chosen
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "kills.json")
+    asked = parser.parse_args()
+    started, papers = time.perf_counter(), Paper.all(HERE.parent)
+    found = settings.load(HERE.parent)
+    chosen = choose(papers, asked.kills, asked.steps)
+    accounts: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="repro-kills-") as home:
+        here = replace(found, store=Path(home) / "store")
+        for paper in papers:
+            runs = chosen[paper.slug]
+            made = {way.name: verify.make(way, Path(home) / paper.slug / way.name, paper, runs,
+                                          here, Lines(sys.stderr))
+                    for way in (verify.ALONE, verify.DISTURBED)}
+            alone, disturbed = made["alone"], made["disturbed"]
+            for run in runs:
+                key = {run.key: alone[run.key]}
+                accounts.append({
+                    "run": run.label,
+                    "ended": disturbed[run.key]["ended"],
+                    "after_update": killed_after(run, asked.steps),
+                    "differs": verify.differences(key, disturbed, "disturbed"),
+                })
+    wrong = [one for one in accounts if one["differs"] or one["ended"] is None]
+    summary = {
+        **machine.describe(),
+        "kills": len(accounts),
+        "identical": len(accounts) - len(wrong),
+        "by_signal": {name: sum(one["ended"] == name for one in accounts)
+                      for name in drill.SIGNALS},
+        "updates": asked.steps,
+        "checkpoint_every": EVERY,
+        "steps_killed_at": len({one["after_update"] for one in accounts}),
+        "by_arm": dict(sorted(Counter(one["run"].split()[0] for one in accounts).items())),
+        "wrong": wrong,
+        "seconds": round(time.perf_counter() - started, 1),
+        "load": round(os.getloadavg()[0], 1),
+        "all": accounts,
+    }
+    asked.out.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({name: value for name, value in summary.items() if name != "all"}, indent=1))
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Artefacts as folders of the Hugging Face hub: stock model classes, tokenizers, cards."""
