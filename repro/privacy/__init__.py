@@ -1,0 +1,1 @@
+"""Differential privacy: accountants, per-example gradients, the private gradient, fine-tuning."""
