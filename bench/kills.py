@@ -74,7 +74,8 @@ def main() -> int:
     asked = parser.parse_args()
     if READY not in os.environ:  # the libraries read the pins when they are loaded
         numerics = settings.load(HERE.parent).suite.numerics
-        os.execve(sys.executable, [sys.executable, *sys.argv], pinned(numerics) | {READY: "1"})
+        env = pinned(numerics) | {READY: "1", "PYTHONPATH": str(HERE.parent)}
+        os.execve(sys.executable, [sys.executable, *sys.argv], env)
     started = time.perf_counter()
     runs = choose(Paper.all(HERE.parent), asked.kills, asked.steps)
     specs = [one[0] for one in closure(runs).values()]

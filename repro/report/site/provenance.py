@@ -4,7 +4,6 @@ Nothing here asks git: a copy of the files is enough to tell what was run.
 """
 
 import hashlib
-import json
 import re
 from typing import Any
 
@@ -12,6 +11,7 @@ from repro import yaml
 from repro.config import resolved
 from repro.errors import UserError
 from repro.paper import Paper
+from repro.pipeline import verify
 from repro.pipeline.spec import SHORT, expand_all
 from repro.report.results import results_dir
 
@@ -106,13 +106,9 @@ def certificate(paper: Paper) -> dict[str, Any] | None:
     """Return the certificate of exactness that `repro verify` wrote, None where there is none.
 
     {identical, mismatches: lines, runs: how many were compared, ways: name -> account, profile,
-    cpu, numerics}. Raises UserError for a file of another shape.
+    cpu, numerics}. Raises UserError for a file that is not as it was written.
     """
-    path = results_dir(paper) / "certificate.json"
-    if not path.is_file():
+    found = verify.committed(paper)
+    if found is None:
         return None
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        return {**{name: found[name] for name in CERTIFIED}, "runs": len(found["runs"])}
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: not a certificate of `repro verify`: {error}") from error
+    return {**{name: found[name] for name in CERTIFIED}, "runs": len(found["runs"])}
