@@ -40,7 +40,8 @@ class Papers:
         text = "\n".join([*kept, *(f"{name} = {value}" for name, value in SETTINGS.items())])
         (root / "papers" / "smoke.gin").write_text(f"{text}\n")
         self.in_tasks(1)
-        self.finish(self.repro("local", "resolve", "tiny_lm", "--profile", "smoke"))
+        for slug in ARMS:
+            self.finish(self.repro("local", "resolve", slug, "--profile", "smoke"))
 
     def in_tasks(self, tasks, nodes=1):
         """Say in how many tasks tiny_lm pre-trains."""
