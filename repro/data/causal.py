@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.data.batches import OrderStreams
+from repro.data.batches import OrderStreams, TokenRows
 from repro.data.shards import Corpus, open_corpus
 from repro.errors import UserError
-from repro.text.tokenizer import FILES, VocabInfo
+from repro.text.tokenizer import VocabInfo
 
 Rows = tuple[Tensor, Tensor]
 
 
-class CausalRows:
+class CausalRows(TokenRows):
     """Rows of one corpus without [CLS]: a `repro.train.objective.Batches`.
 
     batch_size: rows B. sequence_length: positions T, of which T - 1 are predicted. packed: rows are
@@ -26,22 +26,14 @@ class CausalRows:
     each, cut or padded.
     """
 
-    files = FILES
-
     def __init__(
         self, *, corpus: str, batch_size: int, sequence_length: int, packed: bool = True
     ) -> None:
-        if batch_size < 1:
-            raise UserError(f"batch_size = {batch_size}: must be at least 1")
+        super().__init__(
+            corpus=corpus, batch_size=batch_size, sequence_length=sequence_length, packed=packed
+        )
         if sequence_length < 2:
             raise UserError(f"sequence_length = {sequence_length}: must be at least 2")
-        self.corpus, self.packed = corpus, packed
-        self.shape = {"batch_size": batch_size, "sequence_length": sequence_length}
-
-    @property
-    def tokens(self) -> int:
-        """Positions in a batch, padding included."""
-        return self.shape["batch_size"] * self.shape["sequence_length"]
 
     def open(
         self, folder: Path, streams: OrderStreams
@@ -74,12 +66,6 @@ class CausalRows:
         corpus = open_corpus(folder, self.corpus)
         for start in range(0, units := self._units(corpus), size := self.shape["batch_size"]):
             yield self._fill(corpus, np.arange(start, min(start + size, units)))
-
-    def example(self, vocab: VocabInfo) -> Rows:
-        """Return a batch of full rows of random words, for measuring without data."""
-        shape = tuple(self.shape.values())
-        tokens_BT = torch.randint(len(vocab.special), vocab.size, shape)
-        return tokens_BT, torch.ones(shape, dtype=torch.bool)
 
     def _units(self, corpus: Corpus) -> int:
         if not self.packed:

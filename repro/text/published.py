@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from repro.errors import UserError
-from repro.text.tokenizer import CLS, MASK, PAD, SEP, UNK, with_template
+from repro.text.tokenizer import CLS, MASK, PAD, SEP, UNK, pretrained, with_template
 
 T5_NAMES = {"<pad>": PAD, "</s>": SEP, "<unk>": UNK}
 
@@ -26,16 +26,8 @@ def sentencepiece(
     [CLS] and [MASK], which language modelling does not use: the size stays vocab_size.
     Raises UserError when it is neither cached nor reachable, or is no unigram vocabulary.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        backend = AutoTokenizer.from_pretrained(name, revision=revision).backend_tokenizer
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"tokenizer {name} at revision {revision} is neither in the hub cache nor reachable: "
-            f"run `hf download {name} --revision {revision}` on a machine with network"
-        ) from error
-    return renamed(json.loads(backend.to_str()), vocab_size, name)
+    found = pretrained(texts, name=name, revision=revision)
+    return renamed(json.loads(found.to_str()), vocab_size, name)
 
 
 def renamed(content: dict[str, Any], vocab_size: int, name: str) -> Tokenizer:
