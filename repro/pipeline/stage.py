@@ -1,6 +1,6 @@
 """`repro run STAGE --profile P --arm A`: the command of a DVC stage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,15 @@ def run_stage(
     specs = expand(paper, tree, profile, stage, arm, settings.suite.seeds)
     grows = not all(store.entry(key).is_done for key in closure(specs))
     for _ in range(_ATTEMPTS):
-        with Hold(store, closure(specs)):  # until what was made is linked
-            outcome = drive(specs, {(stage, arm): specs}, [paper], settings, store, display)
-            if outcome.exit_code:
-                return outcome.exit_code
-            try:
-                link_artefacts(paper, specs, store)
-                break
-            except CorruptedEntry as error:
-                display.say(f"damaged: {error}; it is made again")
+        try:
+            outcome = drive(specs, {(stage, arm): specs}, [paper], settings, store, display,
+                            then=lambda: link_artefacts(paper, specs, store))
+        except CorruptedEntry as error:
+            display.say(f"damaged: {error}; it is made again")
+            continue
+        if outcome.exit_code:
+            return outcome.exit_code
+        break
     else:
         raise UserError(f"store {store.root}: artefacts were damaged {_ATTEMPTS} times in a row; "
                         "check the disk (`repro doctor`)")
@@ -67,9 +67,11 @@ def drive(
     *,
     alone: bool = True,
     queue_only: bool = False,
+    then: Callable[[], None] | None = None,
 ) -> Outcome:
     """Ensure runs of some papers. cells: what to note as planned. alone: while no other host works
-    in this workspace. queue_only: leave when every run has a job."""
+    in this workspace. queue_only: leave when every run has a job. then: what to do with runs that
+    all ended well, while no gc deletes them."""
     folders = {paper.slug: paper for paper in papers}
     fleet = fleet_of(store)
     launcher = launcher_of(settings, fleet)
@@ -82,7 +84,7 @@ def drive(
             if lease:
                 lease.renew()
 
-        return ensure(
+        outcome = ensure(
             specs,
             store=store,
             fleet=fleet,
@@ -93,6 +95,9 @@ def drive(
             tick=tick,
             queue_only=queue_only and launcher.links,
         )
+        if then is not None and not outcome.exit_code:
+            then()
+        return outcome
 
 
 def load_tree(paper: Paper, profile: str, suite: Suite) -> dict[str, Any]:
