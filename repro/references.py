@@ -7,7 +7,7 @@ line number.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from repro.evaluate.metric_names import METRICS
+from repro.metric_names import METRICS
 from repro.naming import nearest
 from repro.schema import PRIMARY, PROFILES, Card, Claim, Gate
 

@@ -144,7 +144,7 @@ def low_rank_share(
 
 
 def spectrum(ctx: RunContext, *, part: Literal["head", "tail"]) -> dict[str, float]:
-    """Return {"overlap": mean of `low_rank_share` over the layers of the exported model}."""
+    """Return {"spectral_share": mean of `low_rank_share` over the layers of the exported model}."""
     folder = ctx.input("pretrain") / "model"
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     parts = load_file(folder / PARTS)
@@ -155,4 +155,4 @@ def spectrum(ctx: RunContext, *, part: Literal["head", "tail"]) -> dict[str, flo
         sparse_OI = torch.zeros_like(weight_OI)
         sparse_OI.view(-1)[parts[key]] = parts[f"{name}.values"]
         shares.append(low_rank_share(weight_OI, sparse_OI, len(parts[f"{name}.down"]), part))
-    return {"overlap": sum(shares) / len(shares)}
+    return {"spectral_share": sum(shares) / len(shares)}

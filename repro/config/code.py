@@ -71,6 +71,20 @@ def closure(modules: Iterable[str], sources: Sources) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def libraries(modules: Iterable[str], sources: Sources) -> set[str]:
+    """Return the top-level modules that the closure of some modules imports from elsewhere, the
+    standard library's among them."""
+    found = set()
+    for name in closure(modules, sources):
+        for node in _executed(sources.find(name).tree):
+            match node:
+                case ast.Import():
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                case ast.ImportFrom(level=0, module=str(module)):
+                    found.add(module.partition(".")[0])
+    return found - {"repro", "papers"}
+
+
 def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """Return the modules in which two closures differ, for messages."""
     return sorted(name for name in before.keys() | after.keys()

@@ -160,6 +160,8 @@ def _arms(spec: Spec, tree: dict[str, Any], everything: bool) -> dict[str, Flat]
             flat |= flatten(section["config"], stage)
             if everything:
                 flat[f"{stage} (code)"] = section["code"]
+                flat |= {f"{stage} (versions).{name}": version
+                         for name, version in section.get("versions", {}).items()}
         found[arm] = flat | extra
     return found
 

@@ -101,8 +101,12 @@ def resolve(
 
 
 def _sections(stages: dict[str, Any], sources: Sources) -> dict[str, Any]:
-    return {stage: {"code": code.section_digest(config, sources), "config": config}
-            for stage, config in stages.items()}
+    found = {}
+    for stage, config in stages.items():
+        extra = resolved.extra_versions(code.libraries(code.section_modules(config), sources))
+        found[stage] = {"code": code.section_digest(config, sources), "config": config}
+        found[stage] |= {"versions": extra} if extra else {}
+    return found
 
 
 def _stages(paper: Any, arm: str) -> list[str]:

@@ -9,6 +9,7 @@ seeds) is repeated in each, so that DVC need not parse that file for each stage,
 import json
 import os
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,12 @@ from repro.errors import UserError
 from repro.naming import nearest
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "scipy", "seqeval")
+# Module -> library that computes, too, but not in every paper: where a section's code imports it,
+# its version stands in that section. So a paper that brings a library changes no other's keys.
+EXTRAS = {
+    "PIL": "pillow", "gymnasium": "gymnasium", "jiwer": "jiwer", "minigrid": "minigrid",
+    "opacus": "opacus", "peft": "peft", "sacrebleu": "sacrebleu", "soundfile": "soundfile",
+}
 SHARED = ("paper", "profile", "numerics", "epoch", "seeds", "versions")
 
 
@@ -30,6 +37,19 @@ def versions() -> dict[str, str]:
     return {"python": python} | {
         name: metadata.version(name).partition("+")[0] for name in LIBRARIES
     }
+
+
+def extra_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of EXTRAS that stand among imported modules, by library.
+
+    Raises UserError for one that is not installed."""
+    found = {}
+    for library in sorted(EXTRAS[name] for name in EXTRAS.keys() & set(modules)):
+        try:
+            found[library] = metadata.version(library).partition("+")[0]
+        except metadata.PackageNotFoundError as error:
+            raise UserError(f"{library}: not installed; install requirements.lock") from error
+    return found
 
 
 def path_of(root: Path | str, slug: str, profile: str) -> Path:
@@ -102,7 +122,8 @@ def check(tree: Any, source: str) -> dict[str, Any]:
 
 
 def section(tree: dict[str, Any], arm: str, stage: str) -> dict[str, Any]:
-    """Return {code, config} of a stage of an arm. Raises UserError with the nearest names."""
+    """Return {code, config[, versions]} of a stage of an arm. Raises UserError with the nearest
+    names."""
     where = f"{tree['paper']}/{tree['profile']}"
     if arm not in tree["arms"]:
         raise UserError(f"{where}: unknown arm {arm!r}{nearest(arm, tree['arms'])}")

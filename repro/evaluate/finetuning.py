@@ -90,7 +90,7 @@ def finetune(
     for task in loaded:
         classifier.check_fits(encoder, task)
     progress = _tune_all(ctx, encoder, loaded, recipe)
-    _export(ctx, source, encoder, loaded, progress, recipe)
+    export(ctx, source, encoder, loaded, progress, recipe)
 
 
 def adamw(
@@ -130,7 +130,7 @@ def _tune_all(
     return finished
 
 
-def _export(
+def export(
     ctx: RunContext,
     source: Path,
     encoder: PreTrainedModel,
@@ -138,6 +138,9 @@ def _export(
     finished: list[Progress],
     recipe: Recipe,
 ) -> None:
+    """Write the finetune artefact: predictions, labels, tables, and weights that were kept.
+
+    source: the pretrain artefact. finished: what tuning left, task by task."""
     for folder in ("predictions", "labels", "model"):
         (ctx.out / folder).mkdir(parents=True, exist_ok=True)
     table, lines = {}, []

@@ -1,7 +1,7 @@
-"""Task metrics from scikit-learn, scipy and seqeval, by name.
+"""Task metrics from scikit-learn, scipy and seqeval, by name: how they follow from predictions.
 
-N examples (for tagging: labelled tokens), C classes. The direction and unit of every name stand in
-`metric_names`; here is how the ones that follow from a task's predictions are computed.
+N examples (for tagging: labelled tokens), C classes. All names with their units stand in
+`repro.metric_names`.
 """
 
 import warnings
@@ -15,7 +15,6 @@ from seqeval.metrics import f1_score as seqeval_f1
 from sklearn import metrics as sk
 
 from repro.errors import UserError
-from repro.evaluate import metric_names
 from repro.naming import nearest
 
 Needs = Literal["classes", "binary", "logits", "binary_logits", "values", "spans"]
@@ -31,9 +30,8 @@ class Metric:
     """
 
     function: Callable[..., float]
-    unit: str
-    higher_is_better: bool
     needs: Needs
+    higher_is_better: bool = True
 
 
 def _pearson(values_N: np.ndarray, targets_N: np.ndarray) -> float:
@@ -85,30 +83,21 @@ def _span_f1(predicted: list[list[str]], targets: list[list[str]]) -> float:
         return float(seqeval_f1(targets, predicted, zero_division=0))
 
 
-_FUNCTIONS: dict[str, tuple[Callable[..., float], Needs]] = {
-    "accuracy": (lambda predicted, targets: sk.accuracy_score(targets, predicted), "classes"),
-    "balanced_accuracy": (_balanced_accuracy, "classes"),
-    "f1": (_f1("binary"), "binary"),
-    "macro_f1": (_f1("macro"), "classes"),
-    "micro_f1": (_f1("micro"), "classes"),
-    "mcc": (lambda predicted, targets: sk.matthews_corrcoef(targets, predicted), "classes"),
-    "auc": (_auc, "binary_logits"),
-    "nll": (_nll, "logits"),
-    "perplexity": (_perplexity, "logits"),
-    "pearson": (_pearson, "values"),
-    "spearman": (_spearman, "values"),
-    "mse": (lambda values, targets: sk.mean_squared_error(targets, values), "values"),
-    "span_f1": (_span_f1, "spans"),
-}
-
 METRICS: dict[str, Metric] = {
-    name: Metric(
-        function,
-        metric_names.METRICS[name].unit,
-        metric_names.METRICS[name].higher_is_better,
-        needs,
-    )
-    for name, (function, needs) in _FUNCTIONS.items()
+    "accuracy": Metric(lambda predicted, targets: sk.accuracy_score(targets, predicted), "classes"),
+    "balanced_accuracy": Metric(_balanced_accuracy, "classes"),
+    "f1": Metric(_f1("binary"), "binary"),
+    "macro_f1": Metric(_f1("macro"), "classes"),
+    "micro_f1": Metric(_f1("micro"), "classes"),
+    "mcc": Metric(lambda predicted, targets: sk.matthews_corrcoef(targets, predicted), "classes"),
+    "auc": Metric(_auc, "binary_logits"),
+    "nll": Metric(_nll, "logits", higher_is_better=False),
+    "perplexity": Metric(_perplexity, "logits", higher_is_better=False),
+    "pearson": Metric(_pearson, "values"),
+    "spearman": Metric(_spearman, "values"),
+    "mse": Metric(lambda values, targets: sk.mean_squared_error(targets, values), "values",
+                  higher_is_better=False),
+    "span_f1": Metric(_span_f1, "spans"),
 }
 
 

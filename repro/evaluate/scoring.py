@@ -1,6 +1,6 @@
 """The entry of the eval stage: rows from the test predictions of one run or of a committee.
 
-    <out>/rows.jsonl   {"task", "metric", "value", "unit", "higher_is_better"} a line, sorted
+    <out>/rows.jsonl   see `repro.evaluate.rows`
 """
 
 import json
@@ -13,9 +13,8 @@ import torch
 
 from repro.context import RunContext
 from repro.errors import UserError
-from repro.evaluate import ensembles, latency, metrics
+from repro.evaluate import ensembles, latency, metrics, rows
 from repro.evaluate.classifier import new_encoder
-from repro.evaluate.metric_names import METRICS
 
 SHARED = ("kind", "labels", "metrics", "primary")
 
@@ -36,15 +35,15 @@ def score(
     at the mean test length, with fresh weights of the same shape; it goes to run.json.
     Raises UserError for a missing member or file, and members that disagree on tasks or labels.
     """
-    if not ctx.inputs.get("finetune"):
-        raise UserError("eval: no finetune artefact to read")
-    members = [_Member(path) for path in ensembles.choose(ctx.inputs["finetune"], committee)]
-    rows = _rows(members)
-    ctx.out.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (ctx.out / "rows.jsonl").write_text(lines, encoding="utf-8")
+    members = _members(ctx, committee)
+    rows.write(ctx.out, _values(members))
     if latency_repeats:
         ctx.measure(**_latency(members, latency_repeats))
+
+
+def values(ctx: RunContext, *, committee: int | None = None) -> rows.Values:
+    """Return what `score` writes."""
+    return _values(_members(ctx, committee))
 
 
 class _Member:
@@ -70,7 +69,13 @@ def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
         raise UserError(f"{path}: {reason}") from error
 
 
-def _rows(members: list[_Member]) -> list[dict[str, Any]]:
+def _members(ctx: RunContext, committee: int | None) -> list[_Member]:
+    if not ctx.inputs.get("finetune"):
+        raise UserError("eval: no finetune artefact to read")
+    return [_Member(path) for path in ensembles.choose(ctx.inputs["finetune"], committee)]
+
+
+def _values(members: list[_Member]) -> rows.Values:
     first = members[0].tasks
     if not first:
         raise UserError(f"{members[0].folder / 'tasks.json'}: no task")
@@ -80,20 +85,8 @@ def _rows(members: list[_Member]) -> list[dict[str, Any]]:
         for task, info in member.tasks.items():
             if any(info[key] != first[task][key] for key in SHARED):
                 raise UserError(f"task {task!r}: member {index} describes it unlike member 0")
-    values: dict[tuple[str, str], float] = {}
-    for task in first:
-        for metric, value in (_task_metrics(members, task) | _cost(members, task)).items():
-            values[task, metric] = value
-    return [
-        {
-            "task": task,
-            "metric": metric,
-            "value": values[task, metric],
-            "unit": METRICS[metric].unit,
-            "higher_is_better": METRICS[metric].higher_is_better,
-        }
-        for task, metric in sorted(values)
-    ]
+    return {(task, metric): value for task in first for metric, value
+            in (_task_metrics(members, task) | _cost(members, task)).items()}
 
 
 def _task_metrics(members: list[_Member], task: str) -> dict[str, float]:

@@ -153,7 +153,7 @@ class _Expansion:
                 entry=section["config"]["_fn"],
                 config=section["config"],
                 code=section["code"],
-                versions=self.tree["versions"],
+                versions=self.tree["versions"] | section.get("versions", {}),
                 numerics=self.tree["numerics"],
                 epoch=self.tree["epoch"],
                 seed=seed,

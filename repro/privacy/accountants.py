@@ -10,14 +10,12 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 
 from scipy import optimize, special
 
 from repro.errors import UserError
 
 Accountant = Callable[[float, float, int, float], float]
-OPACUS = "1.6.0"
 TOLERANCE = 1e-4
 FACTOR = 1.25
 LEAST, MOST = 0.05, 1e6
@@ -103,14 +101,13 @@ def smallest_noise(
 
 def rdp(
     noise: float, rate: float, steps: int, delta: float, /, *,
-    orders: tuple[float, ...] | None = None, opacus: str = OPACUS,
+    orders: tuple[float, ...] | None = None,
 ) -> float:
     """Return epsilon by Renyi DP (the moments accountant) with opacus' conversion.
 
-    orders: of the Renyi divergence; None = opacus' own, 1.1 to 63. opacus: the version, which is
-    part of the result. Source: Mironov et al. 2019; conversion: Balle et al. 2020, Theorem 21.
+    orders: of the Renyi divergence; None = opacus' own, 1.1 to 63.
+    Source: Mironov et al. 2019; conversion: Balle et al. 2020, Theorem 21.
     """
-    _check_opacus(opacus)
     from opacus.accountants import RDPAccountant
 
     found = RDPAccountant()
@@ -121,8 +118,7 @@ def rdp(
 
 
 def prv(
-    noise: float, rate: float, steps: int, delta: float, /, *,
-    error: float = 0.01, opacus: str = OPACUS,
+    noise: float, rate: float, steps: int, delta: float, /, *, error: float = 0.01
 ) -> float:
     """Return an upper bound on epsilon by numerical composition of privacy loss variables.
 
@@ -130,7 +126,6 @@ def prv(
     the subsampled Gaussian at every epsilon above 0.
     Source: Gopi et al. 2021, as opacus has it.
     """
-    _check_opacus(opacus)
     from opacus.accountants import PRVAccountant
 
     found = PRVAccountant()
@@ -166,14 +161,3 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
         high *= 2
     return float(optimize.brentq(lambda eps: gaussian_delta(eps, mu) - delta, 0.0, high,
                                  xtol=1e-10))
-
-
-def _check_opacus(wanted: str) -> None:
-    """Raise UserError unless this version is installed: its numbers are part of a run's key."""
-    try:
-        found = metadata.version("opacus")
-    except metadata.PackageNotFoundError:
-        found = "not installed"
-    if found != wanted:
-        raise UserError(f"opacus = {wanted!r}: the installed one is {found}; "
-                        f"pip install opacus=={wanted}")

@@ -97,7 +97,7 @@ def finetune(
         notes[task.name] = _note(regime, mechanism, run, private=accountant is not None)
         lines += [json.dumps({"task": task.name} | entry) + "\n" for entry in run.history]
         recipe = run.recipe(optimizer, schedule, epochs, precision)
-    finetuning._export(ctx, source, encoder, loaded, finished, recipe)
+    finetuning.export(ctx, source, encoder, loaded, finished, recipe)
     write_json(ctx.out / "privacy.json", notes)
     (ctx.out / "training.jsonl").write_text("".join(lines), encoding="utf-8")
 

@@ -2,8 +2,8 @@
 
     <out>/rows.jsonl   as `repro.evaluate.scoring`, and for each task
                        attack_advantage   of the loss threshold attack
-                       mse                noise^2: the squared error that the mechanism adds to each
-                                          coordinate of a clipped sum, in squared clipping norms
+                       noise_multiplier   sigma: the noise of each coordinate of a clipped sum, in
+                                          clipping norms
                        epsilon            what that noise spends by the reference accountant
                        the last two also for regimes, where the accountant works and nothing trains
 """
@@ -17,8 +17,7 @@ import numpy as np
 
 from repro.context import RunContext
 from repro.errors import UserError
-from repro.evaluate import membership, scoring
-from repro.evaluate.metric_names import METRICS
+from repro.evaluate import membership, rows, scoring
 from repro.privacy import accountants
 from repro.privacy.accountants import Regime
 from repro.train.streams import Streams
@@ -37,9 +36,8 @@ def score(
     arm without privacy: no rows of noise. reference: says what the noise really spends.
     Raises UserError for a missing or unreadable artefact.
     """
-    scoring.score(ctx)
+    values = scoring.values(ctx)
     folder = ctx.input("finetune")
-    values: dict[tuple[str, str], float] = {}
     for task, note in _read_notes(folder).items():
         losses = [np.load(folder / "losses" / f"{task}.{name}.npy", allow_pickle=False)
                   for name in ("members", "others")]
@@ -47,19 +45,12 @@ def score(
         values[task, "attack_advantage"] = membership.advantage(*losses, streams)
         if note["noise"] is not None:
             spent = reference(note["noise"], note["rate"], note["steps"], note["delta"])
-            values[task, "mse"], values[task, "epsilon"] = note["noise"] ** 2, spent
+            values[task, "noise_multiplier"], values[task, "epsilon"] = note["noise"], spent
     for task, regime in (regimes or {}).items() if accountant else ():
         noise = regime.noise(accountant)
-        values[task, "mse"], values[task, "epsilon"] = noise**2, regime.spent(reference, noise)
-    path = ctx.out / "rows.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    rows += [
-        {"task": task, "metric": metric, "value": value, "unit": METRICS[metric].unit,
-         "higher_is_better": METRICS[metric].higher_is_better}
-        for (task, metric), value in values.items()
-    ]
-    rows.sort(key=lambda row: (row["task"], row["metric"]))
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        values[task, "noise_multiplier"] = noise
+        values[task, "epsilon"] = regime.spent(reference, noise)
+    rows.write(ctx.out, values)
 
 
 def _read_notes(folder: Path) -> dict[str, dict[str, Any]]:

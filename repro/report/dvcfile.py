@@ -25,8 +25,8 @@ ABOVE = frozenset((
 CORE = tuple(sorted(path.name for path in PACKAGE.iterdir()
                     if path.name not in ABOVE | {"__pycache__"}))
 # What the verdict is made with.
-JUDGES = ("evaluate/metric_names.py", "paper.py", "references.py", "report/results.py", "schema.py",
-          "verdict")
+JUDGES = ("evaluate/rows.py", "metric_names.py", "paper.py", "references.py", "report/results.py",
+          "schema.py", "verdict")
 
 
 @dataclass(frozen=True)

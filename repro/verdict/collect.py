@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
-from repro.evaluate.metric_names import METRICS
+from repro.evaluate import rows as measured
+from repro.metric_names import METRICS
 from repro.naming import nearest
 from repro.paper import Paper
 
 EVAL = "eval"
-MEASURED = ("task", "metric", "value", "unit", "higher_is_better")
-FIELDS = ("arm", "seed", *MEASURED)
+MEASURED = ("task", "metric", "value")
+MEANING = ("unit", "higher_is_better")
+FIELDS = ("arm", "seed", *MEASURED, *MEANING)
 Row = dict[str, Any]
 
 
@@ -43,7 +45,7 @@ def collect(paper: Paper, profile: str) -> list[Row]:
             raise UserError(f"{_shown(paper, folder)}: no evaluated seed of arm {arm!r}; "
                             f"run `dvc repro papers/{paper.slug}/dvc.yaml`")
         for seed, path in seeds.items():
-            rows += _read(paper, path / "rows.jsonl", {"arm": arm, "seed": seed}, MEASURED)
+            rows += _read(paper, path / measured.NAME, {"arm": arm, "seed": seed}, MEASURED)
     return _checked(paper, rows, f"papers/{paper.slug}/out/{profile}")
 
 
@@ -78,7 +80,10 @@ def _read(paper: Paper, path: Path, known: Row, wanted: tuple[str, ...]) -> list
             found = ", ".join(sorted(row)) if isinstance(row, dict) else repr(row)
             raise UserError(f"{where}: a row has {', '.join(wanted)}; got {found}")
         _check_row(paper, row, where)
-        rows.append({**known, **row})
+        meaning = METRICS[row["metric"]]._asdict()
+        if any(row.get(field, value) != value for field, value in meaning.items()):
+            raise UserError(f"{where}: {row['metric']} means {meaning}; the row says otherwise")
+        rows.append({**known, **row, **meaning})
     return rows
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from repro.errors import UserError
-from repro.evaluate.metric_names import METRICS
+from repro.metric_names import METRICS
 from repro.naming import nearest
 from repro.paper import Paper
 from repro.schema import PRIMARY, Claim, Gate, Side, choose_tasks

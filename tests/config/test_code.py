@@ -1,6 +1,8 @@
+from importlib import metadata
+
 import pytest
 
-from repro.config import code
+from repro.config import code, resolved
 from repro.config.source import Sources
 from repro.errors import UserError
 
@@ -87,6 +89,19 @@ def test_the_checksum_of_an_asset_counts_in_modules_that_name_it_only(suite):
     assert (reads, does_not) == again
     assert changed != reads
     assert unchanged == does_not
+
+
+def test_libraries_are_those_that_the_closure_imports(suite):
+    (suite.root / "repro/d.py").write_text("def f():\n    from PIL import Image\n")
+    found = code.libraries(["repro.c", "papers.demo.method"], Sources(suite.root))
+    assert {"torch", "typing"} <= found and not {"PIL", "repro", "papers"} & found
+    assert "PIL" in code.libraries(["repro.d"], Sources(suite.root))
+
+
+def test_a_library_that_few_papers_use_is_versioned_in_their_sections_only():
+    here = metadata.version("opacus")
+    assert resolved.extra_versions({"numpy", "opacus"}) == {"opacus": here}
+    assert resolved.extra_versions({"numpy", "torch"}) == {}
 
 
 def test_a_section_names_its_modules():

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from repro import metric_names
 from repro.errors import UserError
 from repro.evaluate import metrics
 
@@ -144,3 +145,10 @@ def test_a_metric_that_does_not_fit_is_refused(name, kind, labels, message):
 def test_predictions_and_labels_are_checked(outputs, targets, message):
     with pytest.raises(UserError, match=message):
         metrics.compute("accuracy", outputs, targets, kind="classification", labels=TWO)
+
+
+def test_a_metric_improves_in_the_direction_that_its_name_has_everywhere():
+    table = metric_names.METRICS
+    assert metrics.METRICS.keys() <= table.keys()
+    assert {name: one.higher_is_better for name, one in metrics.METRICS.items()} == {
+        name: table[name].higher_is_better for name in metrics.METRICS}

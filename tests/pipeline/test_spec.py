@@ -31,7 +31,7 @@ def test_a_setting_changes_the_keys_of_its_stage_and_of_what_follows(suite):
     assert [before[s] == after[s] for s in stages] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("name", ["code", "versions", "numerics", "epoch"])
+@pytest.mark.parametrize("name", ["code", "versions", "extra", "numerics", "epoch"])
 def test_every_ingredient_enters_the_key(suite, name):
     tree = {"arms": {"plain": {"data": {"code": "a", "config": {"_fn": "m.f"}}}},
             "versions": {"python": "3.11"}, "numerics": "portable", "epoch": 1}
@@ -41,6 +41,8 @@ def test_every_ingredient_enters_the_key(suite, name):
             tree["arms"]["plain"]["data"]["code"] = "b"
         case "versions":
             tree["versions"] = {"python": "3.12"}
+        case "extra":
+            tree["arms"]["plain"]["data"]["versions"] = {"opacus": "1.6.0"}
         case "numerics":
             tree["numerics"] = "native"
         case "epoch":

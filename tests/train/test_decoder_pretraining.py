@@ -101,12 +101,12 @@ def test_measures_of_a_trained_model_become_rows(data, tmp_path):
     assert found["nll"] == pytest.approx(expected, rel=1e-5)
     assert found["perplexity"] == pytest.approx(np.exp(expected), rel=1e-5)
     assert 0 <= found["token_accuracy"] <= 1 and found["training_flops"] > 0
-    shares = [spectrum(ctx, part=part)["overlap"] for part in ("head", "tail")]
+    shares = [spectrum(ctx, part=part)["spectral_share"] for part in ("head", "tail")]
     assert all(-0.5 < share < 1.5 for share in shares)
     measure(ctx, tasks={"held_out": partial(held_out, batches=batches)})
     assert len((ctx.out / "rows.jsonl").read_text().splitlines()) == 4
-    with pytest.raises(UserError, match="unknown metric 'ppl'"):
-        measure(ctx, tasks={"held_out": lambda ctx: {"ppl": 1.0}})
+    with pytest.raises(UserError, match="tasks: empty"):
+        measure(ctx, tasks={})
 
 
 def test_training_size_counts_weights_indices_and_moments(data, tmp_path):

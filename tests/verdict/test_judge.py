@@ -211,6 +211,18 @@ def test_a_bad_row_is_named_with_file_and_line(toy, spoil, message):
     assert "papers/toy/out/mini/plain/eval/seed2/rows.jsonl:1" in str(error.value)
 
 
+@pytest.mark.parametrize(("field", "value"), [("unit", "points"), ("higher_is_better", False)])
+def test_committed_rows_of_another_meaning_are_refused(toy, field, value):
+    toy.evaluate()
+    paper = Paper.load(toy.dir)
+    path = collect.save(paper, "mini", collect.collect(paper, "mini"))
+    lines = path.read_text().splitlines()
+    lines[2] = json.dumps(json.loads(lines[2]) | {field: value})
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="mini.rows.jsonl:3: .* means .* says otherwise"):
+        collect.load(paper, "mini")
+
+
 def test_unreadable_repeated_and_absent_rows_are_errors(toy):
     paper = Paper.load(toy.dir)
     with pytest.raises(UserError, match="no evaluated seed of arm 'scratch'; run `dvc repro"):

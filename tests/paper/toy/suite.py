@@ -26,8 +26,7 @@ def make(root: Path) -> Path:
 
 
 def row(task: str, value: float) -> dict:
-    return {"task": task, "metric": METRIC[task], "value": value, "unit": "fraction",
-            "higher_is_better": True}
+    return {"task": task, "metric": METRIC[task], "value": value}
 
 
 def evaluate(paper: Path, profile: str = "mini", values: dict = VALUES) -> None:

@@ -1,6 +1,7 @@
-"""The metrics by name, without torch: what `paper.yaml` may ask for and what a row may carry.
+"""The metrics by name: what `paper.yaml` may ask for and what a row may carry.
 
-A table only; how each is computed stands in `repro.evaluate.metrics`.
+A table only, and outside every key: runs write names and values (`repro.evaluate.rows`), and what
+they mean is joined to them when rows are collected. So a paper that brings a metric changes no key.
 """
 
 from typing import NamedTuple
@@ -48,4 +49,6 @@ METRICS: dict[str, Metric] = {
     "training_flops": Metric("FLOP", False),
     "parameters": Metric("1", False),
     "overlap": Metric("fraction", True),
+    "spectral_share": Metric("fraction", True),
+    "noise_multiplier": Metric("clipping norm", False),
 }
