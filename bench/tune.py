@@ -7,16 +7,20 @@ measurement of its eval stage. Written to papers/<slug>/tuning.jsonl.
 """
 
 import argparse
+import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
+from filelock import FileLock
+
+from repro.config.build import build
 from repro.config.resolve import resolve
+from repro.config.resolved import canonical
 from repro.context import RunContext
 from repro.paper import Paper
 from repro.train.determinism import NUMERICS_ENV
@@ -26,41 +30,54 @@ DEV_EXAMPLES = 1000  # more than the paper's own: nothing is trained on them
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def trial(slug: str, arm: str, setting: str, value: str, judge: list[str], work: Path) -> None:
-    """Make the stages of one arm with one value; leave row.json in `work`."""
-    from repro.config.build import build
+def trial(slug: str, arm: str, setting: str, value: str, judge: list[str], work: Path) -> dict:
+    """Make the stages of one arm with one value; return what is said of it."""
     from repro.train import determinism
 
     determinism.configure("portable")
     paper = Paper.find(slug, ROOT)
     bindings = [f"{arm}/{setting} = {value}"]
-    if "finetune" in paper.stages:
+    if paper.stages.get("finetune") == "repro.evaluate.finetuning.finetune":
         bindings.append(f"finetuning.finetune.dev_examples = {DEV_EXAMPLES}")
-    stages = resolve(paper, "mini", overrides=bindings).tree["arms"][arm]
-    data = paper.dir / "out" / "mini" / str(paper.provider(arm, "data")) / "data"
-    inputs = {"data": [data]}
-    made = [stage for stage in ("pretrain", "finetune", "eval") if stage in stages]
-    for stage in made[: made.index("finetune") + 1] if "finetune" in made else made:
-        out = work / stage
-        out.mkdir(parents=True, exist_ok=True)
-        build(stages[stage]["config"], ROOT)(
-            RunContext(stage, arm, SEED, out, work / f"{stage}.checkpoints", inputs=inputs)
-        )
-        inputs = {"data": [data], stage: [out]}
+    arms = resolve(paper, "mini", overrides=bindings).tree["arms"]
+    source = paper.provider(arm, "data")
+    inputs = {"data": [paper.dir / "out" / "mini" / str(source) / "data"]}
+    stages = [stage for stage in ("pretrain", "finetune", "eval") if stage in paper.stages]
+    if "finetune" in stages:
+        stages.remove("eval")
+    for stage in stages:
+        maker = arm if stage in arms[arm] else str(paper.provider(arm, stage))
+        config = arms[maker][stage]["config"]
+        out = _made(paper, stage, maker, config, inputs, work)
+        inputs = {"data": inputs["data"], stage: [out]}
+    trained = arms[arm if "pretrain" in arms[arm] else str(paper.provider(arm, "pretrain"))]
     row = {"arm": arm, "setting": setting, "value": float(value), "seed": SEED,
-           "steps": stages["pretrain"]["config"].get("steps")}
-    row |= _dev_scores(work) if "finetune" in made else _measured(work, *judge)
-    (work / "row.json").write_text(json.dumps(row), encoding="utf-8")
+           "steps": trained["pretrain"]["config"]["steps"]}
+    return row | (_dev_scores(out) if "finetune" in stages else _measured(out, *judge))
 
 
-def _dev_scores(work: Path) -> dict:
-    tasks = json.loads((work / "finetune" / "tasks.json").read_text("utf-8"))
+def _made(paper: Paper, stage: str, arm: str, config: dict, inputs: dict, work: Path) -> Path:
+    """Return the artefact of a stage; trials that agree on it share it."""
+    text = canonical([stage, config, {name: list(map(str, of)) for name, of in inputs.items()}])
+    folder = work / hashlib.sha256(text.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "done").exists():
+            (folder / "out").mkdir(exist_ok=True)
+            build(config, ROOT)(RunContext(stage, arm, SEED, folder / "out",
+                                           folder / "checkpoints", inputs=inputs))
+            (folder / "done").touch()
+    return folder / "out"
+
+
+def _dev_scores(out: Path) -> dict:
+    tasks = json.loads((out / "tasks.json").read_text("utf-8"))
     dev = {name: info["dev"] for name, info in tasks.items()}
     return {"dev": dev, "mean": sum(dev.values()) / len(dev)}
 
 
-def _measured(work: Path, task: str, metric: str) -> dict:
-    lines = (work / "eval" / "rows.jsonl").read_text("utf-8").splitlines()
+def _measured(out: Path, task: str, metric: str) -> dict:
+    lines = (out / "rows.jsonl").read_text("utf-8").splitlines()
     rows = {(row["task"], row["metric"]): row["value"] for row in map(json.loads, lines)}
     return {"task": task, "metric": metric, "measured": rows[task, metric]}
 
@@ -78,30 +95,39 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.trial:
         arm, value = asked.trial
-        trial(asked.paper, arm, asked.setting, value, asked.judge,
-              asked.work / f"{arm}-{value}")
+        row = trial(asked.paper, arm, asked.setting, value, asked.judge, asked.work)
+        _note(asked, arm, value).write_text(json.dumps(row), encoding="utf-8")
         return
     paper = Paper.find(asked.paper, ROOT)
     stages = resolve(paper, "mini").tree["arms"]
     arms = asked.arms or [arm for arm in paper.arms_of("mini")
                           if stages[arm].get("pretrain", {}).get("config", {}).get("steps")]
-
-    def run(arm: str, value: str) -> dict:
-        folder = asked.work / f"{arm}-{value}"
-        if not (folder / "row.json").is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run(
-                [sys.executable, __file__, asked.paper, "--setting", asked.setting,
-                 *(["--judge", *asked.judge] if asked.judge else []),
-                 "--work", str(asked.work), "--trial", arm, value],
-                env=os.environ | NUMERICS_ENV["portable"] | {"OMP_NUM_THREADS": "1"}, check=True)
-        return json.loads((folder / "row.json").read_text("utf-8"))
-
+    asked.work.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        rows = list(pool.map(lambda pair: run(*pair), product(arms, asked.values)))
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (paper.dir / "tuning.jsonl").write_text(lines, encoding="utf-8")
-    print(lines, end="")
+        new = list(pool.map(lambda pair: _run(asked, *pair), product(arms, asked.values)))
+    path = paper.dir / "tuning.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    tried = {(row["arm"], row["setting"], row["value"]): row
+             for row in [*map(json.loads, lines), *new]}
+    text = "".join(json.dumps(row) + "\n" for _, row in sorted(tried.items()))
+    path.write_text(text, encoding="utf-8")
+    print(text, end="")
+
+
+def _run(asked: argparse.Namespace, arm: str, value: str) -> dict:
+    """Return the row of one trial, made in a process of its own unless it is there already."""
+    note = _note(asked, arm, value)
+    if not note.is_file():
+        subprocess.run(
+            [sys.executable, __file__, asked.paper, "--setting", asked.setting,
+             *(["--judge", *asked.judge] if asked.judge else []),
+             "--work", str(asked.work), "--trial", arm, value],
+            env=os.environ | NUMERICS_ENV["portable"] | {"OMP_NUM_THREADS": "1"}, check=True)
+    return json.loads(note.read_text("utf-8"))
+
+
+def _note(asked: argparse.Namespace, arm: str, value: str) -> Path:
+    return asked.work / f"{arm}-{asked.setting.replace('/', '-')}-{value}.json"
 
 
 if __name__ == "__main__":
