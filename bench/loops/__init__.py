@@ -1,0 +1,1 @@
+"""The loops that `bench/throughput.py` sets side by side."""
