@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from repro.train.rendezvous import Tasks
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
-SHARED = ("pretrain",)  # stages whose entry shares its work between the tasks of a job
 _REPORT_EVERY_S = 1.0
 _CHECKED: set[Path] = set()  # inputs this process has read through: runs of a pack share them
 
@@ -108,7 +107,7 @@ def _start(
             scratch.mkdir()
             request = entry.read("request")
             check_request(request, entry)
-            if team is not None and request["ingredients"]["stage"] in SHARED:
+            if team is not None and pretrains(request["ingredients"]["stage"]):
                 team.tell(f"{entry.key} request", request)
             report = drill.carried_out(entry, reporter)
             context = _run(store, entry, request, scratch, report, stop, team)
@@ -154,7 +153,7 @@ def _run(
     """Check that the run can be what was asked for, and run it, with the others where they share
     it; return the context it ran in."""
     made_of = request["ingredients"]
-    together = team is not None and made_of["stage"] in SHARED
+    together = team is not None and pretrains(made_of["stage"])
     with team.world(entry.key) if together else nullcontext() as world:
         check_versions(made_of["versions"])
         root = Path(request["root"])

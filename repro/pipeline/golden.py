@@ -25,7 +25,6 @@ from repro.pipeline.stage import drive, load_tree
 from repro.pipeline.store import Store
 from repro.settings import Settings
 
-STAGES = ("pretrain", "finetune")
 # Where the machine calculates otherwise, rounding may differ but the method may not.
 TOLERANCE = 1e-4
 SHAPE: dict[str, records.Kind] = {
@@ -107,7 +106,7 @@ def chains_of(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]
     chains: dict[str, list[RunSpec]] = {}
     for (stage, arm), specs in cells.items():
         before = chains.get(arm)
-        if stage in STAGES and (before is None or before[-1] in specs[0].upstream):
+        if trains(stage) and (before is None or before[-1] in specs[0].upstream):
             chains.setdefault(arm, []).append(specs[0])
     return [chain for chain in chains.values()
             if all(run.stage == "data" for run in chain[0].upstream)]

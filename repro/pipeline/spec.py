@@ -142,7 +142,7 @@ class _Expansion:
 
     def _members(self, stage: str, arm: str) -> int:
         """Only training stages have members: data is common to them, eval joins them."""
-        return self.paper.arm(arm).members if stage in ("pretrain", "finetune") else 1
+        return self.paper.arm(arm).members if trains(stage) else 1
 
     def _run(self, stage: str, arm: str, seed: int | None, member: int) -> RunSpec:
         place = (stage, arm, seed, member)
@@ -192,7 +192,7 @@ class _Expansion:
         if upstream == "data":
             return (self._run("data", source, None, 0),)
         there = self._members(upstream, source)
-        if stage not in ("pretrain", "finetune"):
+        if not trains(stage):
             return tuple(self._run(upstream, source, seed, m) for m in range(there))
         if member >= there:
             raise UserError(f"{self.paper.slug}: arms.{arm}.members: {stage} needs "

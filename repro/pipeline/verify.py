@@ -24,7 +24,6 @@ from repro.pipeline.stage import drive, load_tree
 from repro.pipeline.store import Store
 from repro.settings import Settings
 
-TRAINING = ("pretrain", "finetune")
 _SPARE = 20  # starts of a driver beyond one for each run that is ended
 
 
@@ -168,7 +167,7 @@ def make(
     here = replace(settings, store=folder, executor=way.executor,
                    workers=way.workers or settings.workers)
     specs = [one[0] for one in closure(runs).values()]
-    plans = {spec.key: fault_of(spec) for spec in specs if way.kills and spec.stage in TRAINING}
+    plans = {spec.key: fault_of(spec) for spec in specs if way.kills and trains(spec.stage)}
     for key, (fraction, name) in plans.items():
         drill.plan(store.entry(key), fraction, name)
     display.say(f"{paper.slug}: {way.name}: {way.about}")
