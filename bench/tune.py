@@ -23,6 +23,7 @@ from repro.config.resolve import resolve
 from repro.config.resolved import canonical
 from repro.context import RunContext
 from repro.paper import Paper
+from repro.phases import EVAL, trains
 from repro.train.determinism import NUMERICS_ENV
 
 SEED = 100
@@ -42,7 +43,8 @@ def trial(slug: str, arm: str, setting: str, value: str, judge: list[str], work:
     arms = resolve(paper, "mini", overrides=bindings).tree["arms"]
     source = paper.provider(arm, "data")
     inputs = {"data": [paper.dir / "out" / "mini" / str(source) / "data"]}
-    stages = [stage for stage in ("pretrain", "finetune", "eval") if stage in paper.stages]
+    stages = [stage for stage in paper.stages if (trains(stage) or stage == EVAL)
+              and paper.provider(arm, stage)]
     if "finetune" in stages:
         stages.remove("eval")
     for stage in stages:

@@ -50,5 +50,6 @@ METRICS: dict[str, Metric] = {
     "parameters": Metric("1", False),
     "overlap": Metric("fraction", True),
     "spectral_share": Metric("fraction", True),
+    "tokens_to_target": Metric("token", False),
     "noise_multiplier": Metric("clipping norm", False),
 }

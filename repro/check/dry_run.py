@@ -9,6 +9,7 @@ from repro.check.footprint import Footprint, measure
 from repro.config.build import build
 from repro.errors import UserError
 from repro.paper import Paper
+from repro.phases import pretrains
 from repro.pipeline.cluster import Cluster
 from repro.pipeline.slurm import options
 from repro.pipeline.spec import RunSpec, closure, expand_all
@@ -35,8 +36,9 @@ def check(paper: Paper, profile: str, tree: Tree, cluster: Path | str | None = N
     """
     problems: list[str] = []
     made: dict[str, tuple[Footprint, int]] = {}
-    arms = [_arm(paper, profile, tree, arm, made, problems) for arm in paper.arms_of(profile)
-            if PRETRAIN in tree["arms"].get(arm, {})]
+    arms = [_arm(paper, profile, tree, (arm, stage), made, problems)
+            for arm in paper.arms_of(profile)
+            for stage in tree["arms"].get(arm, {}) if pretrains(stage)]
     if profile == "paper":
         problems += stated.unexplained(paper, tree) + stated.silent(paper, tree)
     return {
@@ -55,19 +57,20 @@ def _arm(
     paper: Paper,
     profile: str,
     tree: Tree,
-    arm: str,
+    cell: tuple[str, str],
     made: dict[str, tuple[Footprint, int]],
     problems: list[str],
 ) -> Report:
-    """Return the row of an arm; what is wrong with it is added to problems."""
-    config = tree["arms"][arm][PRETRAIN]["config"]
-    need = paper.resources_of(profile, PRETRAIN)
-    row: Report = {"arm": arm, "parameters": None, "paper": None, "fits": None}
+    """Return the row of a phase of an arm; what is wrong with it is added to problems."""
+    arm, stage = cell
+    config = tree["arms"][arm][stage]["config"]
+    need = paper.resources_of(profile, stage)
+    row: Report = {"arm": arm, "stage": stage, "parameters": None, "paper": None, "fits": None}
     row |= amounts(config, paper.root)
     if "objective" not in config:
         return row | {"note": f"{config['_fn']} has no objective to build"}
     try:
-        found, flops = _measured(paper, config, vocabulary(paper, tree, arm), made)
+        found, flops = _measured(paper, config, vocabulary(paper, tree, arm, stage), made)
     except UserError as error:
         problems.append(f"{arm}: cannot be built: {error}")
         return row
@@ -77,6 +80,8 @@ def _arm(
     if need.gpus and row["flops"]:
         seconds = need.minutes * 60 * need.gpus * need.tasks
         row["flops_per_gpu_second"] = row["flops"] / seconds
+    if stage != PRETRAIN:  # the paper's size is that of the last phase
+        return row
     return row | _against_the_paper(paper, arm, row["parameters"], problems)
 
 
@@ -105,8 +110,13 @@ def _measured(
     return made[place]
 
 
-def vocabulary(paper: Paper, tree: Tree, arm: str) -> VocabInfo:
-    """Return a vocabulary of the size that the arm's data stage would make. Raises UserError."""
+def vocabulary(paper: Paper, tree: Tree, arm: str, stage: str = PRETRAIN) -> VocabInfo:
+    """Return the vocabulary that batches made without data name, else one of the size that the
+    arm's data stage would make. Raises UserError."""
+    config = tree["arms"].get(arm, {}).get(stage, {}).get("config", {})
+    batches = build(config["batches"], paper.root)() if "batches" in config else None
+    if hasattr(batches, "vocab"):
+        return batches.vocab
     source = paper.provider(arm, DATA)
     size = stated.look_up(tree, source, DATA, "tokenizer.vocab_size") if source else None
     if not isinstance(size, int):

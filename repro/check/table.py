@@ -44,7 +44,7 @@ def _models(report: Report) -> Table:
         sizes, given = row["parameters"], row["paper"]
         mark = "" if row["fits"] is None else (" ✓" if row["fits"] else " ✗")
         table.add_row(
-            row["arm"],
+            row["arm"] if row["stage"] == "pretrain" else f"{row['arm']}: {row['stage']}",
             count(sizes["exported"]) if sizes else NONE,
             f"{count(given['value'])}{mark}" if given else NONE,
             count(sizes["trained"]) if sizes else NONE,

@@ -36,7 +36,7 @@ def calibrate(paper: Paper, work: list[Work], tree: dict[str, Any], seconds: flo
     if not shapes:
         return {}
     jobs = [{"shape": shape, "config": one.spec.config,
-             "vocab": dry_run.vocabulary(paper, tree, one.spec.arm).size,
+             "vocab": dry_run.vocabulary(paper, tree, one.spec.arm, one.spec.stage).size,
              "tokens": one.tokens / one.spec.config["steps"]} for shape, one in shapes.items()]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(THREADS))
     done = subprocess.run(

@@ -49,13 +49,13 @@ def missing(paper: Paper, profile: str, tree: Tree, store: Store | None) -> tupl
     and how many it does hold."""
     cells = expand_all(paper, tree, profile, tree["seeds"])
     wanted = [group[0] for group in closure(s for made in cells.values() for s in made).values()]
-    amounts = {row["arm"]: row for row in dry_run.check(paper, profile, tree)["arms"]}
+    amounts = {(row["arm"], row["stage"]): row for row in dry_run.check(paper, profile, tree)["arms"]}
     left = [spec for spec in wanted if store is None or not store.entry(spec.key).is_done]
     return [_work(spec, amounts) for spec in left], len(wanted) - len(left)
 
 
-def _work(spec: RunSpec, amounts: dict[str, Tree]) -> Work:
-    row = amounts.get(spec.arm, {}) if spec.stage == dry_run.PRETRAIN else {}
+def _work(spec: RunSpec, amounts: dict[tuple[str, str], Tree]) -> Work:
+    row = amounts.get((spec.arm, spec.stage), {})
     flops, tokens = float(row.get("flops") or 0), float(row.get("tokens") or 0)
     config = spec.config
     on = config.get("device", CUDA if spec.resources.gpus else CPU)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.context import RunContext
 from repro.errors import Interrupted, UserError
+from repro.phases import pretrains
 from repro.pipeline import drill, files, machine, meter, processes, tasks
 from repro.pipeline.store import CorruptedEntry, Entry, Store, check_request
 

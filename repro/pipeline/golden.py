@@ -17,6 +17,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper
+from repro.phases import trains
 from repro.pipeline import files, machine, records
 from repro.pipeline.environment import pinned
 from repro.pipeline.progress import Display

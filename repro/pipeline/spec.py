@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
+from repro.phases import trains
 
 if TYPE_CHECKING:  # pydantic is half of what `repro status` would cost
     from repro.paper import Paper, Resources

@@ -17,6 +17,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper
+from repro.phases import trains
 from repro.pipeline import drill, machine
 from repro.pipeline.progress import Display
 from repro.pipeline.spec import RunSpec, closure, digest, expand_all
