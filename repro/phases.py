@@ -1,4 +1,4 @@
-"""Which stages train. `data` comes first and is common to all seeds, `eval` comes last and measures.
+"""Which stages train. `data` comes first, common to all seeds; `eval` comes last and measures.
 
 What stands between them trains, in the order of paper.yaml: one phase of pre-training or several,
 of any names (synthetic data before text, sparse before dense), then fine-tuning where there is any.

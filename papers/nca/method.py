@@ -157,8 +157,8 @@ class CellularRows:
             raise UserError(f"batch_size = {batch_size}, colours = {colours}, side = {side}, patch "
                             f"= {patch}: expected rows, two colours, and patches that fill a side")
         if not 0 <= least < most or temperature < 0:
-            raise UserError(f"least = {least}, most = {most}, temperature = {temperature}: expected "
-                            "bounds in order and a temperature of at least 0")
+            raise UserError(f"least = {least}, most = {most}, temperature = {temperature}: "
+                            "expected bounds in order and a temperature of at least 0")
         self.colours, self.side, self.patch = colours, side, patch
         self.burn_in, self.temperature = burn_in, temperature
         self.least, self.most, self.rated_frames = least, most, rated_frames
@@ -183,8 +183,10 @@ class CellularRows:
                          special=(start, end))
 
     def open(self, folder: Path, streams: Streams) -> tuple[VocabInfo, Callable[[int], Rows]]:
-        """Return the vocabulary and batch(index) -> (tokens_BL int64, keep_BL bool), from the stream
-        "cells" of the index. folder: not read."""
+        """Return the vocabulary and batch(index) -> (tokens_BL int64, keep_BL bool, False = given).
+
+        Drawn from the stream "cells" of the index; folder is not read.
+        """
         size, length = self.shape.values()
         frames = math.ceil(length / self.frame_length)
 

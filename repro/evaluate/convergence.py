@@ -7,7 +7,9 @@ from repro.context import RunContext
 from repro.errors import UserError
 
 
-def tokens_to_target(ctx: RunContext, *, target: float, stage: str = "pretrain") -> dict[str, float]:
+def tokens_to_target(
+    ctx: RunContext, *, target: float, stage: str = "pretrain"
+) -> dict[str, float]:
     """Return {"tokens_to_target": tokens read when the logged loss first reached the target}.
 
     The loss is the mean over the updates between two entries of history.jsonl, placed at their

@@ -49,7 +49,8 @@ def missing(paper: Paper, profile: str, tree: Tree, store: Store | None) -> tupl
     and how many it does hold."""
     cells = expand_all(paper, tree, profile, tree["seeds"])
     wanted = [group[0] for group in closure(s for made in cells.values() for s in made).values()]
-    amounts = {(row["arm"], row["stage"]): row for row in dry_run.check(paper, profile, tree)["arms"]}
+    rows = dry_run.check(paper, profile, tree)["arms"]
+    amounts = {(row["arm"], row["stage"]): row for row in rows}
     left = [spec for spec in wanted if store is None or not store.entry(spec.key).is_done]
     return [_work(spec, amounts) for spec in left], len(wanted) - len(left)
 
