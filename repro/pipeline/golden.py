@@ -17,7 +17,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.paper import Paper
-from repro.phases import trains
+from repro.phases import pretrains, trains
 from repro.pipeline import files, machine, records
 from repro.pipeline.environment import pinned
 from repro.pipeline.progress import Display
@@ -70,7 +70,8 @@ def follow(paper: Paper, profile: str, settings: Settings, display: Display) -> 
     state}}.
 
     The data are made, or taken from the store; nothing else is written there. An arm's fine-tuning
-    is followed where its pre-training is over within these updates (arms without any).
+    is followed where its pre-training is over within these updates (arms without any); a later
+    phase of pre-training always is (see `trajectory.follow`).
     Raises UserError when a run cannot be made.
     """
     tree = load_tree(paper, profile, settings.suite)
@@ -103,14 +104,22 @@ def ensure_data(
 
 
 def chains_of(cells: dict[tuple[str, str], list[RunSpec]]) -> list[list[RunSpec]]:
-    """Return for each arm its training runs, each of which reads the one before (member 0)."""
+    """Return for each arm its training runs, each of which reads the one before (member 0). Those
+    that begin from another arm's phase of pre-training come after that phase."""
     chains: dict[str, list[RunSpec]] = {}
     for (stage, arm), specs in cells.items():
         before = chains.get(arm)
         if trains(stage) and (before is None or before[-1] in specs[0].upstream):
             chains.setdefault(arm, []).append(specs[0])
-    return [chain for chain in chains.values()
-            if all(run.stage == "data" for run in chain[0].upstream)]
+    whole = [_from_the_first_phase(chain) for chain in chains.values()]
+    return [chain for chain in whole if not any(trains(run.stage) for run in chain[0].upstream)]
+
+
+def _from_the_first_phase(chain: list[RunSpec]) -> list[RunSpec]:
+    before = [run for run in chain[0].upstream if trains(run.stage)]
+    if before and pretrains(chain[0].stage):
+        return _from_the_first_phase([before[0], *chain])
+    return chain
 
 
 def _follow(

@@ -9,6 +9,7 @@ from typing import Any
 from repro.config.build import build
 from repro.context import RunContext
 from repro.errors import Interrupted
+from repro.phases import pretrains
 from repro.pipeline import files
 from repro.pipeline.execute import state_of
 from repro.pipeline.spec import digest
@@ -23,18 +24,25 @@ def follow(chain: list[dict[str, Any]], data: list[str], seed: int, root: Path) 
 
     chain: {arm, stage, config} of training stages, each of which reads the one before. A stage is
     stopped after STEPS updates, as by a scheduler, so its schedule sees its true length; the next
-    is reached only when a stage is over by then. A trajectory: {loss: of each update, None without
-    any; state: digest of the last checkpoint (weights, optimiser, history), None without one}.
+    is reached only when a stage is over by then. A phase of pre-training is always reached: the one
+    before it is made a second time, with STEPS updates in all. A trajectory: {loss: of each update,
+    None without any; state: digest of the last checkpoint (weights, optimiser, history), None
+    without one}.
     """
     found = []
     with tempfile.TemporaryDirectory(prefix="repro-") as home:
         inputs = {"data": [Path(path) for path in data]}
-        for link in chain:
+        for position, link in enumerate(chain):
             folder = Path(home) / link["stage"]
             ended, trajectory = _start(link, inputs, seed, root, folder)
             found.append(trajectory)
             if not ended:
-                break
+                later = chain[position + 1 :]
+                if not later or not pretrains(later[0]["stage"]):
+                    break
+                folder = Path(home) / f"{link['stage']}.short"
+                short = link | {"config": link["config"] | {"steps": STEPS}}
+                _start(short, inputs, seed, root, folder)
             inputs = {"data": inputs["data"], link["stage"]: [folder / "out"]}
     return found
 

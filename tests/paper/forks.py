@@ -21,6 +21,7 @@ from repro import settings
 from repro.config import code
 from repro.config.resolve import resolve
 from repro.paper import Paper
+from repro.phases import trains
 from repro.pipeline import drill, execute, verify
 from repro.pipeline.spec import closure, expand_all
 from repro.pipeline.store import Store
@@ -51,7 +52,7 @@ def make(folder, specs, processes, kills):
     """Make runs in a store of their own, stage by stage; return key -> what each left."""
     store = Store(folder)
     faults = {spec.key: verify.fault_of(spec) for spec in specs
-              if kills and spec.stage in verify.TRAINING}
+              if kills and trains(spec.stage)}
     for spec in specs:
         if not store.entry(spec.key).is_done:
             store.prepare(spec, ROOT)

@@ -35,6 +35,7 @@ from repro.losses.causal_lm import CausalLM
 from repro.nn.decoders import llama
 from repro.nn.vocabularies import own_vocabulary
 from repro.paper import Paper
+from repro.pipeline import golden, trajectory
 from repro.pipeline.spec import expand_all
 from repro.text import tokenizer as tokenizers
 from repro.train import schedules
@@ -263,6 +264,21 @@ def test_arms_share_the_first_phase_they_begin_from():
     assert cells["eval", "one_frame_seen"][0].inputs["prepretrain"][0].key == first.key
     keys = {cells["prepretrain", arm][0].key for arm in ("nca", "nca_low", "nat", "random_tokens")}
     assert len(keys) == 4
+
+
+def test_a_record_of_first_updates_reaches_the_second_phase_of_every_arm(data, monkeypatch):
+    paper, tree = Paper.find("nca", ROOT), resolved.load(ROOT / "papers/nca/resolved/mini")
+    chains = golden.chains_of(expand_all(paper, tree, "mini", [0]))
+    named = {chain[-1].arm: [(run.arm, run.stage) for run in chain] for chain in chains}
+    assert named["scratch"] == [("scratch", "pretrain")]
+    assert named["nca_reinit_mlp"] == [("nca", "prepretrain"), ("nca_reinit_mlp", "pretrain")]
+    trained = [arm for arm in paper.arms_of("mini") if "pretrain" in paper.stages_of(arm)]
+    assert list(named) == trained
+    monkeypatch.setattr(trajectory, "STEPS", 2)
+    chain = next(chain for chain in chains if chain[-1].arm == "nca_reinit_mlp")
+    links = [{"arm": r.arm, "stage": r.stage, "config": r.config} for r in chain]
+    first, second = trajectory.follow(links, [str(data)], 0, ROOT)
+    assert len(first["loss"]) == len(second["loss"]) == 2 and first["state"] != second["state"]
 
 
 def test_the_dry_run_builds_both_phases_of_an_arm():
