@@ -125,24 +125,17 @@ def gzip_ratio(tokens: torch.Tensor) -> float:
     return len(gzip.compress(raw, compresslevel=9, mtime=0)) / len(raw)
 
 
-class CellularRows:
-    """Rows of automata made as they are asked for: a `repro.train.objective.Batches`.
+class Automata:
+    """Rules of one kind, and what their grids are as tokens.
 
-    batch_size: rows B, each of a rule of its own. sequence_length: tokens L of a row, frames after
-    one another, each between <grid> and </grid>, the last one cut. The tokens of the first frame
-    are given, not predicted. colours, side, patch (both in cells), burn_in (frames), temperature:
-    of the automata. least, most: a rule is taken when least < gzip ratio < most, over rated_frames
-    frames after the burn-in from another first grid than the row's. shuffled: the patches of a row
-    in random order, a control without dynamics.
+    colours; side, patch: in cells; burn_in: frames not shown; temperature: of the draw of a cell,
+    0 = none. A rule is taken when least < gzip ratio < most, over rated_frames frames after the
+    burn-in, from another first grid than that of the frames that are shown.
     """
-
-    files = ()
 
     def __init__(
         self,
         *,
-        batch_size: int,
-        sequence_length: int,
         colours: int = 10,
         side: int = 12,
         patch: int = 2,
@@ -151,29 +144,18 @@ class CellularRows:
         least: float = 0.5,
         most: float = 1.0,
         rated_frames: int = 10,
-        shuffled: bool = False,
     ) -> None:
-        if batch_size < 1 or colours < 2 or patch < 1 or side % patch:
-            raise UserError(f"batch_size = {batch_size}, colours = {colours}, side = {side}, patch "
-                            f"= {patch}: expected rows, two colours, and patches that fill a side")
+        if colours < 2 or patch < 1 or side % patch:
+            raise UserError(f"colours = {colours}, side = {side}, patch = {patch}: expected two "
+                            "colours or more, and patches that fill a side")
         if not 0 <= least < most or temperature < 0:
             raise UserError(f"least = {least}, most = {most}, temperature = {temperature}: "
                             "expected bounds in order and a temperature of at least 0")
         self.colours, self.side, self.patch = colours, side, patch
         self.burn_in, self.temperature = burn_in, temperature
         self.least, self.most, self.rated_frames = least, most, rated_frames
-        self.shuffled = shuffled
         self.words = colours ** (patch * patch)
         self.frame_length = (side // patch) ** 2 + 2
-        self.shape = {"batch_size": batch_size, "sequence_length": sequence_length}
-        if sequence_length <= self.frame_length:
-            raise UserError(f"sequence_length = {sequence_length}: a frame takes "
-                            f"{self.frame_length} tokens, and the first is not predicted")
-
-    @property
-    def tokens(self) -> int:
-        """Positions in a batch."""
-        return self.shape["batch_size"] * self.shape["sequence_length"]
 
     @property
     def vocab(self) -> VocabInfo:
@@ -182,33 +164,12 @@ class CellularRows:
         return VocabInfo(self.words + 2, pad=end, unk=end, cls=start, sep=end, mask=end,
                          special=(start, end))
 
-    def open(self, folder: Path, streams: Streams) -> tuple[VocabInfo, Callable[[int], Rows]]:
-        """Return the vocabulary and batch(index) -> (tokens_BL int64, keep_BL bool, False = given).
-
-        Drawn from the stream "cells" of the index; folder is not read.
-        """
-        size, length = self.shape.values()
-        frames = math.ceil(length / self.frame_length)
-
-        def batch(index: int) -> Rows:
-            generator = streams.generator("cells", index)
-            tokens_BL = self.sequences(self.frames(size, frames, generator))[:, :length]
-            if self.shuffled:
-                tokens_BL = shuffled_patches(tokens_BL, self.words, generator)
-            keep_BL = torch.ones(tokens_BL.shape, dtype=torch.bool)
-            keep_BL[:, : self.frame_length] = False
-            return tokens_BL, keep_BL
-
-        return self.vocab, batch
-
-    def example(self, vocab: VocabInfo) -> Rows:
-        """Return a batch of random tokens, for measuring."""
-        shape = tuple(self.shape.values())
-        return torch.randint(vocab.size, shape), torch.ones(shape, dtype=torch.bool)
-
-    def frames(self, count: int, frames: int, generator: torch.Generator) -> torch.Tensor:
-        """Return patch tokens (R, T, P) of `count` rules of the band, no two rows of one rule."""
-        return self.tokens_of(self.rules(count, generator), frames, generator)
+    def sequences(self, count: int, frames: int, generator: torch.Generator) -> torch.Tensor:
+        """Return frames of `count` rules of the band, each between <grid> and </grid>: tokens
+        (R, T, P + 2) int64, no two rows of one rule."""
+        tokens_RTP = self.tokens_of(self.rules(count, generator), frames, generator)
+        edge = tokens_RTP.new_full((count, frames, 1), self.words)
+        return torch.cat([edge, tokens_RTP, edge + 1], dim=-1)
 
     def rules(self, count: int, generator: torch.Generator) -> Rules:
         """Return rules whose gzip ratio lies in the band. Raises UserError if hardly any does."""
@@ -233,10 +194,57 @@ class CellularRows:
         cells = roll_out(rules, self.side, frames, self.burn_in, self.temperature, generator)
         return patches(cells, self.colours, self.patch)
 
-    def sequences(self, tokens_RTP: torch.Tensor) -> torch.Tensor:
-        """Return rows of whole frames between their delimiters, (R, T (P + 2))."""
-        edge = tokens_RTP.new_full((*tokens_RTP.shape[:2], 1), self.words)
-        return torch.cat([edge, tokens_RTP, edge + 1], dim=-1).flatten(1)
+
+class CellularRows:
+    """Rows of automata made as they are asked for: a `repro.train.objective.Batches`.
+
+    batch_size: rows B, each of a rule of its own. sequence_length: tokens L of a row, frames after
+    one another, the last one cut. The tokens of the first frame are given, not predicted.
+    shuffled: the patches of a row in random order, a control without dynamics.
+    """
+
+    files = ()
+
+    def __init__(
+        self, *, automata: Automata, batch_size: int, sequence_length: int, shuffled: bool = False
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size = {batch_size}: must be at least 1")
+        if sequence_length <= automata.frame_length:
+            raise UserError(f"sequence_length = {sequence_length}: a frame takes "
+                            f"{automata.frame_length} tokens, and the first is not predicted")
+        self.automata, self.shuffled = automata, shuffled
+        self.vocab = automata.vocab
+        self.shape = {"batch_size": batch_size, "sequence_length": sequence_length}
+
+    @property
+    def tokens(self) -> int:
+        """Positions in a batch."""
+        return self.shape["batch_size"] * self.shape["sequence_length"]
+
+    def open(self, folder: Path, streams: Streams) -> tuple[VocabInfo, Callable[[int], Rows]]:
+        """Return the vocabulary and batch(index) -> (tokens_BL int64, keep_BL bool, False = given).
+
+        Drawn from the stream "cells" of the index; folder is not read.
+        """
+        (size, length), given = self.shape.values(), self.automata.frame_length
+        frames = math.ceil(length / given)
+
+        def batch(index: int) -> Rows:
+            generator = streams.generator("cells", index)
+            tokens_BL = self.automata.sequences(size, frames, generator).flatten(1)[:, :length]
+            if self.shuffled:
+                tokens_BL = shuffled_patches(tokens_BL, self.automata.words, generator)
+            keep_BL = torch.ones(tokens_BL.shape, dtype=torch.bool)
+            keep_BL[:, :given] = False
+            return tokens_BL, keep_BL
+
+        return self.vocab, batch
+
+    def example(self, vocab: VocabInfo) -> Rows:
+        """Return a batch of random tokens, for measuring."""
+        shape = tuple(self.shape.values())
+        return torch.randint(vocab.size, shape), torch.ones(shape, dtype=torch.bool)
 
 
 def shuffled_patches(
@@ -252,22 +260,22 @@ def shuffled_patches(
 
 @torch.inference_mode()
 def in_context(
-    ctx: RunContext, *, rows: CellularRows, frames: int, context: int, count: int = 256,
+    ctx: RunContext, *, automata: Automata, frames: int, context: int, count: int = 256,
     stage: str = "prepretrain",
 ) -> dict[str, float]:
     """Return how well the model of a phase predicts a frame of a new rule: token_accuracy, nll.
 
     Of frames 0, ..., frames - 1 the last is predicted, each patch from the true ones before it and
     from `context` frames before that one: the targets are the same whatever the context. count:
-    rules, from the stream "eval.cells".
+    rules, from the stream "eval.cells". Raises UserError for a context that is not there.
     """
     if not 1 <= context < frames:
         raise UserError(f"context = {context}: expected 1 to {frames - 1}")
     model = AutoModelForCausalLM.from_pretrained(ctx.input(stage) / "model", local_files_only=True)
     generator = Streams(ctx.seed).generator("eval.cells")
-    tokens = rows.sequences(rows.frames(count, frames, generator)[:, -context - 1 :])
+    tokens = automata.sequences(count, frames, generator)[:, -context - 1 :].flatten(1)
     keep = torch.zeros(tokens.shape, dtype=torch.bool)
-    keep[:, -rows.frame_length + 1 : -1] = True
+    keep[:, -automata.frame_length + 1 : -1] = True
     nll, right, total = 0.0, 0, 0
     for part, kept in zip(tokens.split(32), keep.split(32), strict=True):
         hidden_ND, targets_N = next_tokens(model, part, kept)
