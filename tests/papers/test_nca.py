@@ -264,6 +264,24 @@ def test_arms_share_the_first_phase_they_begin_from():
     assert len(keys) == 4
 
 
+@pytest.mark.parametrize("profile", ["mini", "paper"])
+def test_arms_of_a_claim_differ_in_what_comes_first_and_in_the_rate_alone(profile):
+    arms = resolved.load(ROOT / "papers/nca/resolved" / profile)["arms"]
+    language = {name: stages["pretrain"]["config"] for name, stages in arms.items()
+                if "pretrain" in stages}
+    for config in language.values():
+        del config["start"], config["optimizer"]["lr"]
+    for one in ("", "_math", "_code"):
+        domain = [config for name, config in language.items()
+                  if name.endswith(one or name) and (one or not name.endswith(("_math", "_code")))]
+        assert len(domain) in (0, 3, 4, 7) and all(config == domain[0] for config in domain)
+    first = [stages["prepretrain"]["config"] for stages in arms.values()
+             if "prepretrain" in stages]
+    tokens = {config["steps"] * config["accumulation"] * build(config["batches"], ROOT)().tokens
+              for config in first}
+    assert len(first) == 4 and len(tokens) == 1
+
+
 def test_a_record_of_first_updates_reaches_the_second_phase_of_every_arm(data, monkeypatch):
     paper, tree = Paper.find("nca", ROOT), resolved.load(ROOT / "papers/nca/resolved/mini")
     chains = golden.chains_of(expand_all(paper, tree, "mini", [0]))
