@@ -1,0 +1,1 @@
+"""Speech: recordings and synthesis, features, pronunciations, batches."""
