@@ -52,4 +52,6 @@ METRICS: dict[str, Metric] = {
     "spectral_share": Metric("fraction", True),
     "tokens_to_target": Metric("token", False),
     "noise_multiplier": Metric("clipping norm", False),
+    "wer_without_lm": Metric("fraction", False),
+    "forgetting": Metric("fraction", False),
 }

@@ -33,7 +33,6 @@ def prepare(
     mels: int = 80,
     shortest: int = 4,
     longest: int = 2000,
-    utterances_per_source: int | None = None,
     espeak: str = speech.VERSION,
 ) -> None:
     """Write a speech artefact (`repro.audio.store`) and manifest.json.
@@ -43,7 +42,7 @@ def prepare(
     models, instead of the training transcripts; their words enter the lexicon. weaken(words,
     language): puts mistakes into the pronunciations of languages that are synthesised by the very
     rules that pronounce them. shortest: frames a label needs, in any spelling; longest: frames of
-    an utterance; others are left out. utterances_per_source: read no more of each (for trials).
+    an utterance; others are left out.
     No sentence of dev or test is in train, in any voice, nor in the text. Raises UserError for a
     language without utterances, and for data that is not fetched.
     """
@@ -51,7 +50,7 @@ def prepare(
     with assets.recorded() as used:
         speech.espeak(espeak)
         writer = FeatureWriter(ctx.out / store.FEATURES, mels)
-        rows = list(_read(ctx, sources, writer, mels, longest, utterances_per_source))
+        rows = list(_read(ctx, sources, writer, mels, longest))
         writer.close()
         languages = sorted({language for members in groups.values() for language in members})
         every = {language: _lines(rows, language, text) for language in languages}
@@ -75,19 +74,12 @@ def prepare(
 
 
 def _read(
-    ctx: RunContext, sources: Iterable[Callable], writer: FeatureWriter, mels: int, longest: int,
-    most: int | None,
+    ctx: RunContext, sources: Iterable[Callable], writer: FeatureWriter, mels: int, longest: int
 ) -> Iterator[dict[str, Any]]:
     """Write the features of every utterance; yield its row."""
     done = 0
     for source in sources:
-        taken: dict[str, int] = {}
         for item in source():
-            # By language and split: a trial must have some of each.
-            place = f"{item.language}/{item.split}"
-            if most is not None and taken.get(place, 0) >= most:
-                continue
-            taken[place] = taken.get(place, 0) + 1
             words = words_of(item.text)
             if not words or len(item.wave) < WIDTH:
                 continue

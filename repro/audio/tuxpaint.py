@@ -5,6 +5,7 @@ Mostly one speaker a language. Captions of one stamp are translations of each ot
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -34,25 +35,31 @@ def captions(language: str, version: str = VERSION) -> list[Caption]:
     return found
 
 
-def recordings(*, languages: tuple[str, ...], version: str = VERSION) -> Iterator[Utterance]:
+def recordings(
+    *, languages: tuple[str, ...], utterances: int | None = None, version: str = VERSION
+) -> Iterator[Utterance]:
     """Yield what people read, by language, trimmed of silence.
 
     Split by caption: 12 % of the stamps are test in every language, 4 % dev. Recordings slower than
-    3 or faster than 35 letters a second are left out.
+    3 or faster than 35 letters a second are left out. utterances: read at most so many of each
+    split of a language; None = all.
     """
     assets.path(ASSET, version)
     present = _members(version)
     for language in languages:
+        taken: Counter[str] = Counter()
         suffix = "" if language == "en" else f"_{language}"
         for stamp, key, texts in _stamps(version):
             member = f"{stamp}_desc{suffix}.ogg"
-            text = texts.get(language, "")
+            text, split = texts.get(language, ""), split_of(key, TEST, DEV)
             if member not in present or not is_plain(text):
+                continue
+            if utterances is not None and taken[split] >= utterances:
                 continue
             content = _read(member, version)
             wave = trimmed(at_rate(*soundfile.read(io.BytesIO(content), dtype="float32")))
             if SLOWEST <= len(text) / (len(wave) / 16000) <= FASTEST:
-                split = split_of(key, TEST, DEV)
+                taken[split] += 1
                 yield Utterance(f"{language}/{stamp}", language, f"tux-{language}", text, wave,
                                 split)
 

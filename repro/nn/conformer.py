@@ -58,9 +58,8 @@ def conformer(
             conformer_conv_dropout=dropout,
             layerdrop=0.0,
             # Masks come from outside, from streams: transformers would draw them from numpy's
-            # global state. The probability is not 0, or the vector would not exist.
-            mask_time_prob=1e-9,
-            mask_feature_prob=0.0,
+            # global state. A probability of 0 would leave the vector for masked inputs out.
+            apply_spec_augment=False,
             frame_stack=stack,
         )
     )
