@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, Wav2Vec2BertForCTC
+from transformers import Wav2Vec2BertForCTC
 
 from repro.audio.store import BLANK, Spelling, read_spelling
+from repro.nn.conformer import take_encoder
 
 
 def known_rows(old: Spelling, new: Spelling) -> list[tuple[int, int]]:
@@ -34,8 +35,7 @@ def cross_lingual(model: Wav2Vec2BertForCTC, folder: Path, vocab: Spelling) -> N
     trained there (`known_rows`) are copied; the others stay random, and all of them where
     pre-training had no output layer.
     """
-    encoder = AutoModel.from_pretrained(folder, local_files_only=True)
-    model.base_model.load_state_dict(encoder.state_dict())
+    take_encoder(model, folder)
     state = load_file(folder / "model.safetensors")
     if "lm_head.weight" not in state:
         return

@@ -28,17 +28,18 @@ class LexiconDecoder:
 
     The score of a sentence is log p(units | speech), summed over the paths that stay in the beam,
     plus weight times the log-probability of its words; homophones differ by the latter only.
-    spelled: word -> units; beam: prefixes kept; floor: units this much less probable than the best
-    of an output, in nats, are not looked at. Source: Hannun et al. 2014; the lexicon as a trie.
+    spelled: word -> units; beam: prefixes kept; of each output only units are looked at that are at
+    most `floor` nats less probable than its best, the `most` best of them.
+    Source: Hannun et al. 2014; the lexicon as a trie.
     """
 
     def __init__(
         self, spelled: Mapping[str, Sequence[int]], language_model: Bigram, *, beam: int = 16,
-        floor: float = 8.0,
+        floor: float = 8.0, most: int = 24,
     ) -> None:
-        if beam < 1 or not floor > 0:
-            raise UserError(f"beam = {beam}, floor = {floor}: must be at least 1 and positive")
-        self.language_model, self.beam, self.floor = language_model, beam, floor
+        if beam < 1 or most < 1 or not floor > 0:
+            raise UserError(f"beam = {beam}, most = {most}, floor = {floor}: must be positive")
+        self.language_model, self.beam, self.floor, self.most = language_model, beam, floor, most
         self.last = {word: units[-1] for word, units in spelled.items()}
         self.children: list[dict[int, int]] = [{}]
         self.ends: list[list[str]] = [[]]
@@ -62,8 +63,9 @@ class LexiconDecoder:
         beams: dict[tuple[tuple[str, ...], int], list[float]] = {((), _ROOT): [0.0, _NEVER, 0.0]}
         for frame in log_probs_NV.astype(np.float64):
             least = frame.max() - self.floor
-            likely = [(unit, frame[unit].item()) for unit in np.flatnonzero(frame > least).tolist()
-                      if unit != BLANK]
+            best = np.argsort(-frame, kind="stable")[: self.most + 1].tolist()
+            likely = {unit: frame[unit].item() for unit in best
+                      if unit != BLANK and frame[unit] > least}
             beams = self._step(beams, frame, likely, weight)
         model = self.language_model
         complete = [
@@ -74,7 +76,7 @@ class LexiconDecoder:
         return list(max(complete)[1]) if complete else []
 
     def _step(
-        self, beams: dict, frame: np.ndarray, likely: list[tuple[int, float]], weight: float
+        self, beams: dict, frame: np.ndarray, likely: dict[int, float], weight: float
     ) -> dict:
         """Return the best prefixes after one more output: (words, node of the trie) -> log p with a
         blank last, log p with a unit last, score of the words."""
@@ -88,10 +90,10 @@ class LexiconDecoder:
             if last != BLANK:
                 entry[1] = _add(entry[1], other + frame[last].item())
             below = self.children[node]
-            for unit, value in likely:
-                child = below.get(unit)
-                if child is None:
+            for unit in below if len(below) < len(likely) else likely:
+                if unit not in below or unit not in likely:
                     continue
+                child, value = below[unit], likely[unit]
                 value += blank if unit == last else total
                 if value == _NEVER:
                     continue

@@ -3,7 +3,11 @@
 B utterances, T frames, N outputs (T over the stack), M mels, V units.
 """
 
+from pathlib import Path
+from typing import Any
+
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, Wav2Vec2BertConfig, Wav2Vec2BertForCTC
@@ -95,6 +99,20 @@ def log_probabilities(
     device = model.device
     logits = model(input_features=inputs.to(device), attention_mask=keep_BN.to(device)).logits
     return logits.float().log_softmax(dim=-1), keep_BN.sum(dim=1)
+
+
+@torch.no_grad()
+def take_encoder(model: Wav2Vec2BertForCTC, folder: Path, vocab: Any = None) -> None:
+    """Give a recogniser the encoder of an exported model, in place; the output layer stays.
+
+    folder: of a recogniser, or of an encoder alone. vocab is not looked at: this is a `start` of
+    `repro.train.adaptation`. Raises RuntimeError for an encoder of another size.
+    """
+    prefix = f"{model.base_model_prefix}."
+    model.base_model.load_state_dict({
+        name.removeprefix(prefix): tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+        if not name.startswith("lm_head.")})
 
 
 def training_flops(model: PreTrainedModel, rows: int, frames: int) -> int:

@@ -83,7 +83,7 @@ def test_greedy_joins_repeats_and_drops_blanks() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(UserError, match="beam = 0"):
+    with pytest.raises(UserError, match="beam = 0, most = 24"):
         LexiconDecoder(SPELLED, MODEL, beam=0)
     with pytest.raises(UserError, match="vocabulary is empty"):
         Bigram(["a"], [])
