@@ -45,7 +45,7 @@ def transcribe(
 
     wer: words of the lexicon under a bigram model, its weight the best of lm_weights on dev; the
     lexicon and the model are the same whatever units spell the words. wer_without_lm: by the
-    lexicon alone. per: of phones, best path, where the units are phones. nll: nats a unit on dev.
+    lexicon alone. per: of phones, best path, where the units are phones.
     test, dev: at most so many utterances of each language, None = all. Raises UserError for a
     missing model.
     """
