@@ -23,7 +23,8 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "sc
 # its version stands in that section. So a paper that brings a library changes no other's keys.
 EXTRAS = {
     "PIL": "pillow", "gymnasium": "gymnasium", "jiwer": "jiwer", "minigrid": "minigrid",
-    "opacus": "opacus", "peft": "peft", "sacrebleu": "sacrebleu", "soundfile": "soundfile",
+    "opacus": "opacus", "peft": "peft", "resvg_py": "resvg-py",
+    "sacrebleu": "sacrebleu", "soundfile": "soundfile",
 }
 SHARED = ("paper", "profile", "numerics", "epoch", "seeds", "versions")
 
