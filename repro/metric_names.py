@@ -54,4 +54,6 @@ METRICS: dict[str, Metric] = {
     "noise_multiplier": Metric("clipping norm", False),
     "wer_without_lm": Metric("fraction", False),
     "forgetting": Metric("fraction", False),
+    "mean_iou": Metric("fraction", True),
+    "mass_inside": Metric("fraction", True),
 }
