@@ -45,17 +45,17 @@ def trial(slug: str, arm: str, setting: str, value: str, judge: list[str], work:
     inputs = {"data": [paper.dir / "out" / "mini" / str(source) / "data"]}
     stages = [stage for stage in paper.stages if (trains(stage) or stage == EVAL)
               and paper.provider(arm, stage)]
-    if "finetune" in stages:
+    if not judge:
         stages.remove("eval")
     for stage in stages:
         maker = arm if stage in arms[arm] else str(paper.provider(arm, stage))
         config = arms[maker][stage]["config"]
         out = _made(paper, stage, maker, config, inputs, work)
         inputs = {"data": inputs["data"], stage: [out]}
-    trained = arms[arm if "pretrain" in arms[arm] else str(paper.provider(arm, "pretrain"))]
+    tuned = "pretrain" if paper.provider(arm, "pretrain") else "finetune"
     row = {"arm": arm, "setting": setting, "value": float(value), "seed": SEED,
-           "steps": trained["pretrain"]["config"]["steps"]}
-    return row | (_dev_scores(out) if "finetune" in stages else _measured(out, *judge))
+           "steps": arms[str(paper.provider(arm, tuned))][tuned]["config"]["steps"]}
+    return row | (_measured(out, *judge) if judge else _dev_scores(out))
 
 
 def _made(paper: Paper, stage: str, arm: str, config: dict, inputs: dict, work: Path) -> Path:

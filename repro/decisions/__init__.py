@@ -1,0 +1,1 @@
+"""Sequential decisions: environments, episodes, demonstrations, learning from them, rollouts."""
