@@ -27,6 +27,7 @@ METRICS: dict[str, Metric] = {
     "spearman": Metric("correlation", True),
     "auc": Metric("fraction", True),
     "mlm_accuracy": Metric("fraction", True),
+    "pool_accuracy": Metric("fraction", True),
     "mse": Metric("squared error", False),
     "nll": Metric("nats", False),
     "perplexity": Metric("1", False),
