@@ -4,7 +4,7 @@ N examples, C labels. The cloze form of task `x` is the task `x_cloze` of the sa
 `repro.data.tasks.cloze` writes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,27 +46,50 @@ class ClozeTask:
 def open_task_pair(artefact: Path, name: str) -> ClozeTask:
     """Return a task in both forms, after checking that they are one task.
 
-    Raises UserError where the cloze form is missing, is no cloze task, has other labels or not one
-    [MASK] a row (it was cut away), or where a word is more than one token.
+    Where a row was cut inside its template, its text is shortened instead (`mended`). Raises
+    UserError where the cloze form is missing, is no cloze task, has other labels or not one [MASK]
+    a row, or where a word is more than one token.
     """
     plain, cloze = open_task(artefact, name), open_task(artefact, name + SUFFIX)
     notes = cloze.info["notes"]
     if "template" not in notes:
         raise UserError(f"task {name + SUFFIX!r}: has no template; write it by tasks.cloze.written")
+    tokenizer = text.load(artefact)
+    words_C = np.asarray([single(tokenizer, word, name) for word in notes["words"]])
+    template = template_of(notes["template"])
+    before, after = (tokens_of(tokenizer, part) for part in (template.before, template.after))
+    tail = np.asarray([*before, cloze.vocab.mask, *after])
+    splits = {}
     for split in SPLITS:
         one, two = getattr(plain, split), getattr(cloze, split)
         if not np.array_equal(one.labels, two.labels):
             raise UserError(f"task {name!r}, {split}: its cloze form has other labels")
-        masks_N = (np.asarray(two.input_ids) == cloze.vocab.mask).sum(axis=1)
+        ids_NT = mended(np.asarray(two.input_ids), tail, cloze.vocab)
+        masks_N = (ids_NT == cloze.vocab.mask).sum(axis=1)
         if (bad := np.flatnonzero(masks_N != 1)).size:
             raise UserError(f"task {name + SUFFIX!r}, {split}: row {bad[0]} has {masks_N[bad[0]]} "
-                            "[MASK]; shorten the texts (max_words) or raise task_length")
-    tokenizer = text.load(artefact)
-    words_C = np.asarray([single(tokenizer, word, name) for word in notes["words"]])
-    template = template_of(notes["template"])
-    before, after = (count(tokenizer, part) for part in (template.before, template.after))
-    offsets = (*range(-before, 0), *range(1, after + 1))
-    return ClozeTask(name, plain, cloze, words_C, offsets)
+                            "[MASK], expected one")
+        splits[split] = replace(two, input_ids=ids_NT)
+    offsets = (*range(-len(before), 0), *range(1, len(after) + 1))
+    return ClozeTask(name, plain, replace(cloze, **splits), words_C, offsets)
+
+
+def mended(ids_NT: np.ndarray, tail_S: np.ndarray, vocab: VocabInfo) -> np.ndarray:
+    """Return rows in which the mask stands with the template's own tokens beside it.
+
+    A row that was cut ends in [SEP] at the last place. Where that happened inside tail_S (the mask
+    and what stands next to it), the last places before it are given to the tail, and the text loses
+    as many tokens; of a pair so long, the second text is lost.
+    """
+    made_NT = ids_NT.copy()
+    at = int(np.flatnonzero(tail_S == vocab.mask)[0])
+    last, size = ids_NT.shape[1] - 1, len(tail_S)
+    for row in np.flatnonzero(ids_NT[:, last] == vocab.sep):
+        (places,) = np.nonzero(ids_NT[row] == vocab.mask)
+        start = int(places[0]) - at if len(places) == 1 else -1
+        if len(places) < 2 and not np.array_equal(ids_NT[row, start : start + size], tail_S):
+            made_NT[row, last - size : last] = tail_S
+    return made_NT
 
 
 def single(tokenizer: Tokenizer, word: str, task: str) -> int:
@@ -79,9 +102,9 @@ def single(tokenizer: Tokenizer, word: str, task: str) -> int:
     return ids[0]
 
 
-def count(tokenizer: Tokenizer, literal: str) -> int:
-    """Return how many tokens a piece of a template is."""
-    return len(tokenizer.encode(literal.rstrip(), add_special_tokens=False).ids)
+def tokens_of(tokenizer: Tokenizer, literal: str) -> list[int]:
+    """Return the ids of a piece of a template as it stands inside running text."""
+    return tokenizer.encode(literal.rstrip(), add_special_tokens=False).ids
 
 
 def words_of(split: Split, row: int, vocab: VocabInfo, kept: tuple[int, ...] = ()) -> np.ndarray:

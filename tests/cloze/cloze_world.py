@@ -49,7 +49,7 @@ def pairs() -> TaskData:
     return TaskData("pair", task.labels, ("accuracy",), task.train, task.dev, task.test)
 
 
-def write_data(folder: Path) -> Path:
+def write_data(folder: Path, length: int = LENGTH) -> Path:
     """Write the tasks `season` and `both` (pairs) with their cloze forms."""
     tasks = {
         "season": single(),
@@ -63,7 +63,7 @@ def write_data(folder: Path) -> Path:
         [text.replace("[MASK]", "") for text in texts], words=("winter", "summer"), vocab_size=140)
     vocabularies.save(tokenizer, folder)
     for name, task in tasks.items():
-        splits, cut = encode_task(tokenizer, task, LENGTH, name)
+        splits, cut = encode_task(tokenizer, task, length, name)
         shards.write_task(folder / "tasks" / name, task_info(name, task, cut, {}), splits)
     shards.write_manifest(folder)
     return folder

@@ -68,14 +68,33 @@ def test_a_pool_contains_the_smaller_ones(data):
         task.pool(Streams(1).numpy("pool"), 41)
 
 
-def test_a_template_that_was_cut_away_is_an_error(tmp_path):
+def decoded(task, tokenizer, row):
+    ids = task.cloze.train.input_ids[row]
+    return " ".join(tokenizer.id_to_token(int(i)) for i in ids)
+
+
+@pytest.mark.parametrize("length", [8, 10, 11])
+def test_where_a_row_is_too_long_the_text_is_cut_and_not_the_template(tmp_path, length):
+    data = write_data(tmp_path, length)
+    tokenizer = vocabularies.load(data)
+    words = ["train", "saw", "snow", "frost", "hail", "number0"]
+    for name, tail in (("season", "it was [MASK] ."), ("both", "? [MASK] ,")):
+        task = clozes.open_task_pair(data, name)
+        found = decoded(task, tokenizer, 0)
+        kept = length - 2 - len(tail.split())
+        rest = ["so", "it", "train"][: max(0, kept - 6)] if name == "both" else []
+        expected = ["[CLS]", *words[:kept], *tail.split(), *rest, "[SEP]"]
+        assert found == " ".join(expected), name
+
+
+def test_a_text_with_a_mask_of_its_own_is_an_error(tmp_path):
     data = write_data(tmp_path)
     path = data / "tasks/season_cloze/train/input_ids.npy"
     ids = np.load(path)
-    ids[2][ids[2] == 4] = 7
+    ids[2, 1] = 4
     np.save(path, ids)
     shards.write_manifest(data)
-    with pytest.raises(UserError, match=r"season_cloze', train: row 2 has 0 \[MASK\]"):
+    with pytest.raises(UserError, match=r"season_cloze', train: row 2 has 2 \[MASK\]"):
         clozes.open_task_pair(data, "season")
 
 
