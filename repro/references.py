@@ -83,6 +83,7 @@ def _claim(card: Card, index: int) -> Iterator[Problem]:
                 yield (*loc, which, position, "arm"), _unknown("arm", level.arm, card.arms)
     if claim.gate is not None and claim.gate not in card.gates:
         yield (*loc, "gate"), _unknown("gate", claim.gate, card.gates)
+    yield from _claimed_fit(card, claim, loc)
     earlier = [other.id for other in card.claims[:index]]
     if claim.id in earlier:
         yield (*loc, "id"), f"claim {claim.id!r} is there twice"
@@ -90,11 +91,62 @@ def _claim(card: Card, index: int) -> Iterator[Problem]:
     yield from _claim_form(claim, loc)
 
 
+def _claimed_fit(card: Card, claim: Claim, loc: Location) -> Iterator[Problem]:
+    from repro.verdict.laws.names import LAWS  # here: only papers with fits need them
+
+    for which in ("fit", "baseline_fit"):
+        name = getattr(claim, which)
+        if name is not None and name not in card.fits:
+            yield (*loc, which), _unknown("fit", name, card.fits)
+        elif name is not None and card.fits[name].law in LAWS:
+            known = LAWS[card.fits[name].law].quantities
+            if claim.quantity not in known:
+                yield (*loc, "quantity"), _unknown("quantity", str(claim.quantity), known)
+    if claim.baseline_fit and claim.reference:
+        yield (*loc, "reference"), "stands for the fit that baseline_fit names; leave one out"
+
+
+def _fits(card: Card) -> Iterator[Problem]:
+    from repro.verdict.laws.names import LAWS
+
+    for name, fit in card.fits.items():
+        loc = ("fits", name)
+        for position, metric in enumerate(fit.variables):
+            if metric not in METRICS:
+                yield (*loc, "variables", position), _unknown("metric", metric, METRICS)
+        yield from _metric(loc, fit.metric)
+        for which in ("points", "held_out"):
+            chosen = getattr(fit, which)
+            yield from _known((*loc, which), "arm", chosen, card.arms, indexed=False)
+            for arm, tasks in chosen.items():
+                yield from _known((*loc, which, arm), "task", tasks, card.tasks)
+        if fit.law not in LAWS:
+            yield (*loc, "law"), _unknown("law", fit.law, LAWS)
+            continue
+        law = LAWS[fit.law]
+        if len(fit.variables) != law.variables:
+            yield (*loc, "variables"), f"the law {fit.law} has {law.variables}"
+        if law.predicts != bool(fit.held_out):
+            which = "needs" if law.predicts else "has no"
+            yield (*loc, "held_out"), f"the law {fit.law} {which} held-out runs"
+
+
 def _claim_form(claim: Claim, loc: Location) -> Iterator[Problem]:
     sides = claim.baseline is not None and claim.method is not None
     decidable = claim.scale == "mini-testable" or sides or bool(claim.levels)
     if not decidable:
         return
+    if claim.kind == "fit":
+        if claim.fit is None:
+            yield (*loc, "fit"), "is missing: the fit that the claim is about"
+        if sides or claim.levels:
+            which = "levels" if claim.levels else "baseline"
+            yield (*loc, which), "a claim on a fit has none; its runs stand under `fits`"
+        if (claim.direction is None) == (claim.margin is None):
+            yield (*loc, "direction"), "give a direction, or a margin around the reference"
+        return
+    if claim.fit or claim.baseline_fit or claim.quantity:
+        yield (*loc, "fit"), "only a claim of kind `fit` has one"
     if claim.kind == "trend":
         least = 3 if claim.statistic == "spearman" else 2
         if len(claim.levels) < least:
@@ -189,6 +241,7 @@ def problems(card: Card) -> Iterator[Problem]:
         yield from _known(("tasks", name, "profiles"), "profile", task.profiles or (), PROFILES)
     for name, gate in card.gates.items():
         yield from _sides(card, ("gates", name), gate)
+    yield from _fits(card)
     for index in range(len(card.claims)):
         yield from _claim(card, index)
     yield from _paths(card)

@@ -101,6 +101,22 @@ class Gate(Model):
     direction: Literal["greater", "less"] | None = None
 
 
+class Fit(Model):
+    """A law fitted per seed to runs of several arms, for claims of kind `fit`.
+
+    law: of `repro.verdict.laws`. variables: the metrics that place a run, in the law's order (size,
+    tokens); metric: what is fitted. points: arm -> the tasks on which its rows give a run each.
+    held_out: the same, for runs that are predicted and not fitted.
+    """
+
+    about: Text
+    law: str
+    variables: Names
+    metric: str
+    points: dict[str, Names]
+    held_out: dict[str, Names] = {}
+
+
 class PaperNumbers(Model):
     """What the paper reports for a claim, in the paper's own unit; None = not known to us."""
 
@@ -121,12 +137,13 @@ class Claim(Model):
     tasks: a list, a list per profile, or `all`; over: `mean` compares the mean over the tasks
     (per seed first), `each` asks for the claim on every task. direction: of method - baseline, or
     of the trend. An equivalence claim with a direction is one-sided (not worse than the margin).
-    levels / baseline_levels: arms by level; with both, the trend is that of the gap.
+    levels / baseline_levels: arms by level; with both, the trend is that of the gap. fit: the
+    `quantity` of a fit, less that of baseline_fit or less `reference`, takes the difference's place.
     """
 
     id: Name
     text: Text
-    kind: Literal["difference", "equivalence", "trend"]
+    kind: Literal["difference", "equivalence", "trend", "fit"]
     metric: str = PRIMARY
     tasks: TaskChoice = "all"
     over: Literal["mean", "each"] = "mean"
@@ -137,6 +154,10 @@ class Claim(Model):
     levels: Levels = ()
     baseline_levels: Levels = ()
     statistic: Literal["slope", "spearman"] = "slope"
+    fit: str | None = None
+    baseline_fit: str | None = None
+    quantity: str | None = None
+    reference: float = Field(default=0.0, strict=False)
     gate: str | None = None
     requires: Names = ()
     scale: Literal["mini-testable"] | Untestable = "mini-testable"
@@ -227,6 +248,7 @@ class Card(Model):
     arms: dict[Name, Arm]
     tasks: dict[Name, Task]
     gates: dict[Name, Gate] = {}
+    fits: dict[Name, Fit] = {}
     claims: Annotated[tuple[Claim, ...], Tuple]
     data: dict[str, Annotated[tuple[SourceField, ...], Tuple]]
     parameters: dict[str, Parameters] = {}

@@ -13,8 +13,9 @@ from repro.metric_names import METRICS
 from repro.naming import nearest
 from repro.paper import Paper
 from repro.schema import PRIMARY, Claim, Gate, Side, choose_tasks
-from repro.verdict import statistics
+from repro.verdict import fitting, statistics
 from repro.verdict.collect import Row
+from repro.verdict.laws.names import NoFit
 from repro.verdict.statistics import MIN_SEEDS, Estimate
 
 VERDICTS = ("reproduced", "contradicted", "inconclusive", "untestable")
@@ -88,11 +89,11 @@ class Table:
     def means(self, arm: str, metric: str, tasks: tuple[str, ...]) -> list[float]:
         """Return, per seed, the mean of the metric over the tasks."""
         return [
-            math.fsum(self._value(arm, seed, task, metric) for task in tasks) / len(tasks)
+            math.fsum(self.value(arm, seed, task, metric) for task in tasks) / len(tasks)
             for seed in self.seeds
         ]
 
-    def _value(self, arm: str, seed: int, task: str, metric: str) -> float:
+    def value(self, arm: str, seed: int, task: str, metric: str) -> float:
         if metric == PRIMARY:
             metric = self.paper.tasks[task].metric
         try:
@@ -103,10 +104,12 @@ class Table:
 
 
 def _judge_claim(table: Table, claim: Claim, earlier: dict[str, str]) -> Report:
-    tasks = table.tasks(claim.tasks)
+    fit = table.paper.fits[claim.fit] if claim.fit else None
+    tasks = table.tasks(claim.tasks if fit is None else fitting.tasks(fit))
     head: Report = {
         "id": claim.id, "text": claim.text, "kind": claim.kind, "paper": _paper_numbers(claim),
-        "metric": claim.metric, "unit": _unit(table.paper, claim.metric, tasks),
+        "metric": claim.quantity or claim.metric,
+        "unit": "1" if fit else _unit(table.paper, claim.metric, tasks),
         "direction": claim.direction, "margin": claim.margin,
         "tasks": list(tasks), "over": claim.over,
     }
@@ -114,7 +117,11 @@ def _judge_claim(table: Table, claim: Claim, earlier: dict[str, str]) -> Report:
     if reason:
         return {**head, "verdict": "untestable", "reason": reason, "gate": None, "parts": []}
     groups = [tasks] if claim.over == "mean" else [(task,) for task in tasks]
-    parts = [_judge_part(table, claim, group) for group in groups]
+    try:
+        parts = [_judge_part(table, claim, group) for group in groups]
+    except NoFit as error:
+        return {**head, "verdict": "untestable", "reason": f"no fit: {error}", "gate": None,
+                "parts": []}
     confidence = 1 - (1 - statistics.CONFIDENCE) / len(parts)
     verdict, reason = _joined(table, claim, parts, confidence)
     # A paper limited to some claims may lack one that others require.
@@ -133,6 +140,8 @@ def _why_not(
     profile = table.profile
     sides = [side for side in (claim.baseline, claim.method) if side]
     arms = [side.arm for side in (*sides, *claim.levels, *claim.baseline_levels)]
+    for name in filter(None, (claim.fit, claim.baseline_fit)):
+        arms += fitting.arms(table.paper.fits[name])
     gate = table.paper.gates[claim.gate] if claim.gate else None
     if claim.scale != "mini-testable" and (profile != "paper" or not arms):
         return claim.scale.untestable
@@ -149,8 +158,11 @@ def _why_not(
 
 def _judge_part(table: Table, claim: Claim, tasks: tuple[str, ...]) -> Report:
     """Return the report of one comparison: the mean over `tasks`."""
-    values, ours = _trend(table, claim, tasks) if claim.kind == "trend" else _compared(
-        table, claim, tasks)
+    if claim.kind == "fit":
+        values, ours = fitting.compared(claim, table.paper.fits, table.seeds, table.value)
+    else:
+        compare = _trend if claim.kind == "trend" else _compared
+        values, ours = compare(table, claim, tasks)
     found, side = _decide(claim, values, statistics.CONFIDENCE)
     part = {
         "tasks": list(tasks), "verdict": _OF_SIDE[side], **ours,
@@ -167,7 +179,7 @@ def _judge_part(table: Table, claim: Claim, tasks: tuple[str, ...]) -> Report:
 def _decide(
     claim: Claim, values: list[float], confidence: float
 ) -> tuple[Estimate, statistics.Side]:
-    if claim.kind == "equivalence":
+    if claim.margin is not None:
         found = statistics.equivalence(values, claim.margin, claim.direction, confidence)
         return found, statistics.side_of_margin(found, claim.margin, claim.direction)
     found = statistics.estimate(values, confidence)
