@@ -49,6 +49,8 @@ METRICS: dict[str, Metric] = {
     "flops_per_example": Metric("FLOP", False),
     "training_flops": Metric("FLOP", False),
     "parameters": Metric("1", False),
+    "non_embedding_parameters": Metric("1", False),
+    "training_tokens": Metric("token", False),
     "overlap": Metric("fraction", True),
     "spectral_share": Metric("fraction", True),
     "tokens_to_target": Metric("token", False),

@@ -137,8 +137,8 @@ class Claim(Model):
     tasks: a list, a list per profile, or `all`; over: `mean` compares the mean over the tasks
     (per seed first), `each` asks for the claim on every task. direction: of method - baseline, or
     of the trend. An equivalence claim with a direction is one-sided (not worse than the margin).
-    levels / baseline_levels: arms by level; with both, the trend is that of the gap. fit: the
-    `quantity` of a fit, less that of baseline_fit or less `reference`, takes the difference's place.
+    levels / baseline_levels: arms by level; with both, the trend is that of the gap.
+    fit: its `quantity`, less that of baseline_fit or less `reference`, stands for the difference.
     """
 
     id: Name
