@@ -172,11 +172,12 @@ class _Run:
                    if name.startswith("model/")}
         model.load_state_dict(weights, strict=False)  # tied tensors are saved once
         tokens, flops = self._amount(steps, model)
+        exported = objective.exported(model)
         summary = {"steps": steps, "tokens": tokens, "flops_per_step": flops // steps}
-        parameters = sum(p.numel() for p in model.parameters())
-        pretraining.export(replace(self.ctx, out=out), objective.exported(model), batches.files,
-                           saved.state["history"],
-                           summary | {"parameters_trained": parameters})
+        for name, module in {"parameters": exported, "parameters_trained": model}.items():
+            summary[name] = sum(p.numel() for p in module.parameters())
+        pretraining.export(replace(self.ctx, out=out), exported, batches.files,
+                           saved.state["history"], summary)
 
     def _amount(self, steps: int, model: torch.nn.Module | None = None) -> tuple[int, int]:
         """Return tokens and operations of so many updates."""
