@@ -101,7 +101,7 @@ def test_a_model_starts_from_the_weights_of_another(tmp_path):
     one.save_pretrained(tmp_path)
     starting.weights(two, tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-    with pytest.raises(UserError, match="is \\(24, 16\\), the model's is \\(32, 16\\)"):
+    with pytest.raises(UserError, match=r"is \(16, 24\), the model's is \(16, 32\)"):
         starting.weights(model(intermediate=32), tmp_path)
     with pytest.raises(UserError, match="no weights to start from"):
         starting.weights(two, tmp_path / "nowhere")

@@ -17,6 +17,9 @@ DIRECTIONS = {
     ("equivalence", None): "equal within the margin",
     ("equivalence", "greater"): "not below the margin",
     ("equivalence", "less"): "not above the margin",
+    ("fit", "greater"): "fitted above the reference",
+    ("fit", "less"): "fitted below the reference",
+    ("fit", None): "equal to the reference within the margin",
 }
 
 

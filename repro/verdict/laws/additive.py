@@ -9,7 +9,6 @@ from itertools import product
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from repro.verdict.laws.names import NoFit
 from repro.verdict.laws.points import positive
@@ -105,7 +104,8 @@ def _objective(
     """Return the sum of Huber losses over delta, and its gradient."""
     e, a, b, alpha, beta = parameters_P
     terms_3R = np.stack([np.full_like(n_R, e), a - alpha * n_R, b - beta * d_R])
-    found_R = logsumexp(terms_3R, axis=0)
+    highest_R = terms_3R.max(axis=0)
+    found_R = highest_R + np.log(np.exp(terms_3R - highest_R).sum(axis=0))
     residual_R = found_R - log_l_R
     size_R = np.abs(residual_R)
     loss_R = np.where(size_R <= DELTA, residual_R**2 / (2 * DELTA), size_R - DELTA / 2)
