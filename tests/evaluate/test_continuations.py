@@ -12,7 +12,6 @@ from repro.nn import published_decoders
 from repro.nn.decoders import llama
 from repro.text import llama as published
 from repro.text import tokenizer as tokenizers
-from repro.train import starting
 
 TEXTS = [f"copy {a} {b} : {a} {b}" for a in ("ba", "ke", "lo") for b in ("mi", "tu")] * 5
 TOKENIZER = tokenizers.byte_bpe(TEXTS, vocab_size=290)
@@ -94,24 +93,6 @@ def test_the_most_probable_letter_is_the_answer():
         found = multiple_choice.accuracy(decoder, TOKENIZER, [row], longest=512)
         assert found == (row["answer"] == int(logits.argmax()))
     assert multiple_choice.accuracy(decoder, TOKENIZER, rows, longest=512) == 0.25
-
-
-def test_a_model_starts_from_the_weights_of_another(tmp_path):
-    one, two = model(0), model(1)
-    one.save_pretrained(tmp_path)
-    starting.weights(two, tmp_path)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-    with pytest.raises(UserError, match=r"is \(16, 24\), the model's is \(16, 32\)"):
-        starting.weights(model(intermediate=32), tmp_path)
-    with pytest.raises(UserError, match="no weights to start from"):
-        starting.weights(two, tmp_path / "nowhere")
-
-
-def test_tied_weights_start_from_tied_ones(tmp_path):
-    one, two = model(0, tied=True), model(1, tied=True)
-    one.save_pretrained(tmp_path)
-    starting.weights(two, tmp_path)
-    assert torch.equal(one.lm_head.weight, two.lm_head.weight)
 
 
 def test_published_weights_must_have_the_shape_that_is_said():
