@@ -1,6 +1,7 @@
 """The ladder's design, the instruction mixtures, and the paper's verdicts on runs of known laws."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from repro.verdict.laws.allocation import budgets
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "papers/llm_survey"
+PAPER = Paper.load(FOLDER)
 SIZES = ("s1", "s2", "s3", "s4", "s5")
 LENGTHS = {"s1": 5, "s2": 5, "s3": 5, "s4": 4, "s5": 4}
 PROFILES = {"mini": 512, "paper": 32000}
@@ -31,6 +33,7 @@ def arms(profile):
     return resolved.load(FOLDER / "resolved" / profile)["arms"]
 
 
+@lru_cache(maxsize=2)
 def grid(profile):
     """Return (N, D) of every run of the ladder, as its settings build it."""
     found = {}
@@ -204,7 +207,7 @@ def rows(law, *, fixed=0.1, seeds=5):
                 bits = {8: 0.001, 4: 0.2, 3: 0.5, 2: 2.0} if size == "s5" else {4: 0.4 - step / 20}
                 for bit, worse in bits.items():
                     arm = f"ptq{bit}" + ("" if size == "s5" else f"_{size}")
-                    if arm in Paper.load(FOLDER).arms:
+                    if arm in PAPER.arms:
                         add(arm, seed, "d4", nll=loss + worse + draw.normal(scale=1e-4))
         for place, arm in enumerate(("base", "sft_base", "sft_scaled", "sft_diverse",
                                      "sft_complex")):
@@ -214,7 +217,7 @@ def rows(law, *, fixed=0.1, seeds=5):
 
 
 def verdicts(law, **settings):
-    report = judge(Paper.load(FOLDER), "mini", rows(law, **settings))
+    report = judge(PAPER, "mini", rows(law, **settings))
     return {claim["id"]: claim["verdict"] for claim in report["claims"]}, report
 
 
