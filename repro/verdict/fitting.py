@@ -8,7 +8,7 @@ from repro.schema import Claim, Fit
 from repro.verdict import statistics
 from repro.verdict.laws.names import NoFit
 
-DRAWS = 100
+DRAWS = 50
 Value = Callable[[str, int, str, str], float]
 
 
