@@ -54,6 +54,8 @@ METRICS: dict[str, Metric] = {
     "overlap": Metric("fraction", True),
     "spectral_share": Metric("fraction", True),
     "tokens_to_target": Metric("token", False),
+    "pair_distance": Metric("1", False),
+    "off_target": Metric("fraction", False),
     "noise_multiplier": Metric("clipping norm", False),
     "wer_without_lm": Metric("fraction", False),
     "forgetting": Metric("fraction", False),

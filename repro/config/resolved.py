@@ -25,6 +25,9 @@ EXTRAS = {
     "PIL": "pillow", "gymnasium": "gymnasium", "jiwer": "jiwer", "minigrid": "minigrid",
     "opacus": "opacus", "peft": "peft", "resvg_py": "resvg-py",
     "sacrebleu": "sacrebleu", "soundfile": "soundfile",
+    "PIL": "pillow", "gensim": "gensim", "gymnasium": "gymnasium", "jiwer": "jiwer",
+    "minigrid": "minigrid", "opacus": "opacus", "peft": "peft", "sacrebleu": "sacrebleu",
+    "soundfile": "soundfile",
 }
 SHARED = ("paper", "profile", "numerics", "epoch", "seeds", "versions")
 
