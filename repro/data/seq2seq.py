@@ -5,6 +5,7 @@ row is y [SEP] [language], from which the decoder's input follows by one rotatio
 """
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from repro.text.tokenizer import FILES, VocabInfo
 
 Rows = tuple[Tensor, Tensor]
 END = 2  # [SEP] and the language's tag
+POOL = 32  # batches whose sentences are sorted by length before they are dealt out
 
 
 class _Sides:
@@ -68,17 +70,18 @@ class Translation(_Sides):
     def open(self, folder: Path, streams: OrderStreams) -> tuple[VocabInfo, Callable[[int], Rows]]:
         """Return the vocabulary and batch(index) -> (inputs_BS, labels_BT) int64, padded.
 
-        Every epoch visits each pair once, in a permutation drawn from the stream "order" of that
-        epoch. Raises UserError for a missing corpus, sides of unequal size, or too few pairs.
+        Every epoch visits each pair once (but for what is less than a batch), see `_Order`, by the
+        stream "order". Raises UserError for a missing corpus, sides of unequal size, or too few
+        pairs.
         """
         source, target = (open_side(folder, self.corpus, one) for one in self.languages)
         count = paired(source, target, self.pairs)
-        order = _Order(streams, "order", count)
+        both = lengths(source, count) + lengths(target, count)
+        order = _Order(streams, "order", both, self.shape["batch_size"])
         ids = tag_ids(folder, self.languages)
-        size = self.shape["batch_size"]
 
         def batch(index: int) -> Rows:
-            chosen = [order[place] for place in range(index * size, (index + 1) * size)]
+            chosen = order[index]
             sides = zip((source, target), self.languages,
                         (self.shape["source_length"], self.shape["target_length"]), strict=True)
             inputs, labels = (
@@ -95,9 +98,9 @@ class Denoising(_Sides):
     `repro.train.objective.Batches`.
 
     corpora: parallel or not, one language each: names like `mono.en`, the language after the last
-    dot. Row g of the training takes corpus g modulo their number, each in an order of its own, so
-    that no alignment between them is used. sentences: only the first so many of each. noise: see
-    `repro.data.spans.Noise`.
+    dot. Rows take turns between them, each corpus in an order of its own, so that no alignment
+    between them is used; their number must divide batch_size. sentences: only the first so many
+    of each. noise: see `repro.data.spans.Noise`.
     """
 
     def __init__(
@@ -105,8 +108,9 @@ class Denoising(_Sides):
         target_length: int, sentences: int | None = None,
     ) -> None:
         super().__init__(batch_size, source_length, target_length)
-        if not corpora:
-            raise UserError("corpora: name at least one")
+        if not corpora or batch_size % len(corpora):
+            raise UserError(f"corpora: {len(corpora)} of them, which must divide batch_size = "
+                            f"{batch_size}")
         self.corpora, self.noise, self.sentences = tuple(corpora), noise, sentences
 
     def open(self, folder: Path, streams: OrderStreams) -> tuple[VocabInfo, Callable[[int], Rows]]:
@@ -118,17 +122,17 @@ class Denoising(_Sides):
         languages = tuple(name.rpartition(".")[2] for name in self.corpora)
         sides = [open_corpus(folder, name) for name in self.corpora]
         counts = [limited(side, self.sentences) for side in sides]
-        orders = [_Order(streams, f"order.{name}", count)
-                  for name, count in zip(self.corpora, counts, strict=True)]
-        ids, corrupt = tag_ids(folder, languages), self.noise.open(folder)
-        vocab, size = sides[0].vocab, self.shape["batch_size"]
+        share = self.shape["batch_size"] // len(sides)
+        orders = [_Order(streams, f"order.{name}", lengths(side, count), share)
+                  for name, side, count in zip(self.corpora, sides, counts, strict=True)]
+        ids, corrupt, vocab = tag_ids(folder, languages), self.noise.open(folder), sides[0].vocab
 
         def batch(index: int) -> Rows:
             rng = streams.numpy("noise", index)
+            chosen = [order[index] for order in orders]
             inputs, labels = [], []
-            for place in range(index * size, (index + 1) * size):
-                turn, which = divmod(place, len(sides))
-                tokens_T = sentence(sides[which], orders[which][turn])
+            for turn, which in product(range(share), range(len(sides))):
+                tokens_T = sentence(sides[which], chosen[which][turn])
                 # Cut first: what is written must be all that noise has seen.
                 tokens_T = tokens_T[: self.shape["target_length"] - END]
                 end = ids[languages[which]]
@@ -141,19 +145,44 @@ class Denoising(_Sides):
 
 
 class _Order:
-    """The visit of place n: epoch n // count, drawn from its own step of a stream."""
+    """order[index]: the sentences of a batch, most of one length, which saves padding.
 
-    def __init__(self, streams: OrderStreams, name: str, count: int) -> None:
-        self.streams, self.name, self.count = streams, name, count
+    Each epoch is a permutation drawn from its own step of a stream, without its last sentences if
+    they do not fill a batch. POOL batches at a time are sorted by length, cut into batches, and
+    these mixed by the stream "order.batches": corpora of equal size meet batches of equal rank.
+    """
+
+    def __init__(
+        self, streams: OrderStreams, name: str, lengths_N: np.ndarray, size: int
+    ) -> None:
+        self.streams, self.name, self.lengths_N, self.size = streams, name, lengths_N, size
+        self.batches = len(lengths_N) // size
+        if not self.batches:
+            raise UserError(f"batch_size: a batch takes {size} sentences, there are "
+                            f"{len(lengths_N)}")
         self._epochs: dict[int, np.ndarray] = {}
 
-    def __getitem__(self, place: int) -> int:
-        epoch, inside = divmod(place, self.count)
+    def __getitem__(self, index: int) -> np.ndarray:
+        epoch, inside = divmod(index, self.batches)
         if epoch not in self._epochs:
-            while len(self._epochs) > 1:  # a batch needs two at most
-                del self._epochs[min(self._epochs)]
-            self._epochs[epoch] = self.streams.numpy(self.name, epoch).permutation(self.count)
-        return int(self._epochs[epoch][inside])
+            self._epochs = {epoch: self._draw(epoch)}
+        return self._epochs[epoch][inside]
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        count = len(self.lengths_N)
+        order_N = self.streams.numpy(self.name, epoch).permutation(count)
+        mix, drawn = self.streams.numpy("order.batches", epoch), []
+        for start in range(0, self.batches * self.size, POOL * self.size):
+            stop = min(start + POOL * self.size, self.batches * self.size)
+            pool = order_N[start:stop]
+            pool = pool[np.argsort(self.lengths_N[pool], kind="stable")].reshape(-1, self.size)
+            drawn.append(pool[mix.permutation(len(pool))])
+        return np.concatenate(drawn)
+
+
+def lengths(corpus: Corpus, count: int) -> np.ndarray:
+    """Return (count,) int64: the tokens of the first sentences, their closing [SEP] included."""
+    return np.diff(corpus.offsets[: count + 1])
 
 
 def open_side(folder: Path, corpus: str, language: str) -> Corpus:

@@ -90,6 +90,13 @@ def test_the_two_sides_of_a_pair_are_visited_in_orders_of_their_own(artefact, wo
     assert together <= 2  # 60 rows: by chance
 
 
+def test_a_batch_has_sentences_of_about_one_length(artefact):
+    _, batch = pairs().open(artefact, Streams(0))
+    kept = [batch(index)[0] != 0 for index in range(20)]
+    assert torch.cat([rows.flatten() for rows in kept]).float().mean() > 0.9
+    assert len({rows.shape[1] for rows in kept}) > 2
+
+
 def test_rows_are_cut_with_their_end_kept(artefact):
     vocab, batch = pairs(source_length=5, target_length=4).open(artefact, Streams(0))
     inputs, labels = batch(0)
@@ -105,6 +112,10 @@ def test_what_does_not_fit_is_refused(artefact):
             artefact, Streams(0))
     with pytest.raises(UserError, match="target_length = 2"):
         pairs(target_length=2)
+    with pytest.raises(UserError, match="2 of them, which must divide batch_size = 5"):
+        Denoising(corpora=MONO, noise=Infilling(), **SIZES | {"batch_size": 5})
+    with pytest.raises(UserError, match="a batch takes 6 sentences, there are 4"):
+        pairs(pairs=4).open(artefact, Streams(0))
 
 
 def test_examples_are_full_rows_of_ordinary_words(artefact):
