@@ -94,7 +94,7 @@ def test_a_batch_has_sentences_of_about_one_length(artefact):
     _, batch = pairs().open(artefact, Streams(0))
     kept = [batch(index)[0] != 0 for index in range(20)]
     assert torch.cat([rows.flatten() for rows in kept]).float().mean() > 0.9
-    assert len({rows.shape[1] for rows in kept}) > 2
+    assert len({rows.shape[1] for rows in kept}) > 1
 
 
 def test_rows_are_cut_with_their_end_kept(artefact):
