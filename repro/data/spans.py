@@ -82,11 +82,12 @@ def insert(tokens_T: np.ndarray, token: int, count: int, rng: np.random.Generato
 
 
 def check(rate: float, mean_length: float) -> None:
-    """Raise UserError for a share of words outside [0, 1] or a mean length that is not positive."""
+    """Raise UserError for a share of words outside [0, 1] or a mean length below 0.1: nearly all
+    spans would be empty."""
     if not 0 <= rate <= 1:
         raise UserError(f"rate = {rate}: expected 0 to 1")
-    if not mean_length > 0:
-        raise UserError(f"mean_length = {mean_length}: expected a positive number")
+    if not mean_length >= 0.1:
+        raise UserError(f"mean_length = {mean_length}: expected at least 0.1")
 
 
 class Infilling:

@@ -12,12 +12,13 @@ def words_in(spans: Spans, begins: np.ndarray) -> int:
     return int(begins[covered(spans, len(begins))].sum())
 
 
-def test_a_rate_of_zero_chooses_nothing_and_of_one_every_word_once_over():
+def test_a_rate_of_zero_chooses_nothing_and_of_one_as_many_words_as_there_are():
     begins = np.array([True, False, True, True])
     rng = np.random.default_rng(0)
-    assert choose_spans(begins, rng, rate=0.0, mean_length=3.5).inserts == 0
-    spans = choose_spans(begins, rng, rate=1.0, mean_length=1e-9)  # lengths are cut to 1 in sum
-    assert len(spans.starts) <= 1
+    none = choose_spans(begins, rng, rate=0.0, mean_length=3.5)
+    assert (len(none.starts), none.inserts) == (0, 0)
+    spans = choose_spans(begins, rng, rate=1.0, mean_length=1e3)  # cut to three words in all
+    assert len(spans.starts) == 1 and spans.ends.tolist() == [4]
 
 
 def test_the_lengths_add_up_to_the_share_of_words():
@@ -73,6 +74,6 @@ def test_infilling_puts_one_mask_for_a_span_and_touches_nothing_else(artefact):
 
 
 def test_settings_out_of_range_are_refused():
-    for rate, mean in ((1.2, 3.5), (-0.1, 3.5), (0.3, 0.0)):
+    for rate, mean in ((1.2, 3.5), (-0.1, 3.5), (0.3, 0.05)):
         with pytest.raises(UserError):
             check(rate, mean)
