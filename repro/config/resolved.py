@@ -22,12 +22,9 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "sc
 # Module -> library that computes, too, but not in every paper: where a section's code imports it,
 # its version stands in that section. So a paper that brings a library changes no other's keys.
 EXTRAS = {
-    "PIL": "pillow", "gymnasium": "gymnasium", "jiwer": "jiwer", "minigrid": "minigrid",
-    "opacus": "opacus", "peft": "peft", "resvg_py": "resvg-py",
-    "sacrebleu": "sacrebleu", "soundfile": "soundfile",
     "PIL": "pillow", "gensim": "gensim", "gymnasium": "gymnasium", "jiwer": "jiwer",
-    "minigrid": "minigrid", "opacus": "opacus", "peft": "peft", "sacrebleu": "sacrebleu",
-    "soundfile": "soundfile",
+    "minigrid": "minigrid", "opacus": "opacus", "peft": "peft", "resvg_py": "resvg-py",
+    "sacrebleu": "sacrebleu", "soundfile": "soundfile",
 }
 SHARED = ("paper", "profile", "numerics", "epoch", "seeds", "versions")
 
