@@ -76,7 +76,7 @@ def test_one_text_is_the_loss_of_transformers():
     gradients = [torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
                  for loss in (ours, theirs)]
     for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=5e-6)  # float32 sums
 
 
 def test_operations_are_those_that_torch_counts():
