@@ -17,6 +17,7 @@ from repro.metric_names import METRICS
 from repro.paper import Paper
 from repro.text.tokenizer import VocabInfo
 from repro.train.streams import Streams
+from repro.verdict import fitting
 from repro.verdict.judge import judge
 from repro.verdict.laws.additive import AdditiveLaw
 from repro.verdict.laws.allocation import budgets
@@ -112,6 +113,12 @@ def test_fixed_arms_measure_the_same_lengths_by_the_other_protocol():
 
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgkl" for b in "aeiou" for c in ("lla", "rn", "st", "mp")]
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """The intervals over runs are tested with the laws; here they would take a minute."""
+    monkeypatch.setattr(fitting, "DRAWS", 4)
 
 
 @pytest.fixture
