@@ -22,7 +22,7 @@ from repro.decisions.episodes import Episode
 from repro.decisions.rollouts import replay
 from repro.errors import UserError
 from repro.losses.cross_entropy import mean_cross_entropy
-from repro.nn import flops, gpt2
+from repro.nn import flops, gpt2, published
 from repro.text.tokenizer import VocabInfo
 from repro.train.streams import Streams
 
@@ -138,7 +138,7 @@ class Policy(nn.Module):
             state = load_file(folder / WEIGHTS)
             if self.lm is not None:
                 found = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-                gpt2.fill(self.lm, found, str(folder))
+                published.fill(self.lm, found.state_dict(), str(folder))
             missing = self.load_state_dict(state, strict=False).missing_keys
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = "no readable policy; run the finetune stage again"
@@ -233,7 +233,7 @@ def from_language_model(policy: Policy, folder: Path, /) -> None:
         found = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: no readable model; run the pretrain stage again") from error
-    gpt2.fill(policy.lm, found, str(folder))
+    published.fill(policy.lm, found.state_dict(), str(folder))
     policy.share_embeddings()
 
 

@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from repro.errors import UserError
 from repro.nn import flops
+from repro.nn import published as weights
 from repro.text.tokenizer import VocabInfo
 
 
@@ -70,14 +71,8 @@ def published(
                    dropout=dropout)
     if made.device.type == "meta":
         return made
-    try:
-        found = AutoModelForCausalLM.from_pretrained(model, revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model {model} at revision {revision} is neither in the hub cache nor reachable: "
-            f"run `hf download {model} --revision {revision}` on a machine with network"
-        ) from error
-    fill(made, found, model)
+    found = weights.fetch(AutoModelForCausalLM, model, revision)
+    weights.fill(made, found.state_dict(), model)
     return made
 
 
@@ -99,17 +94,6 @@ def hidden_states(decoder: GPT2LMHeadModel, inputs_BTD: torch.Tensor) -> torch.T
     for block in model.h:
         hidden_BTD = block(hidden_BTD, attention_mask=None)
     return model.ln_f(hidden_BTD)
-
-
-@torch.no_grad()
-def fill(decoder: torch.nn.Module, weights: torch.nn.Module, title: str) -> None:
-    """Copy the weights of one model into another. Raises UserError where they differ in shape."""
-    theirs = weights.state_dict()
-    for name, tensor in decoder.state_dict().items():
-        if name not in theirs or theirs[name].shape != tensor.shape:
-            shape = tuple(theirs[name].shape) if name in theirs else "missing"
-            raise UserError(f"model {title}: {name} is {shape}, expected {tuple(tensor.shape)}")
-        tensor.copy_(theirs[name])
 
 
 def trunk_flops(config: GPT2Config, rows: int, length: int) -> int:

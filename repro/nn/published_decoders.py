@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from repro.errors import UserError
+from repro.nn import published
 from repro.text.tokenizer import VocabInfo
 
 
@@ -20,23 +20,6 @@ def from_hub(
     made = decoder(vocab)
     if made.device.type == "meta":
         return made
-    try:
-        found = AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model {model} at revision {revision} is neither in the hub cache nor reachable: "
-            f"run `hf download {model} --revision {revision}` on a machine with network"
-        ) from error
-    return filled(made, found.state_dict(), model)
-
-
-def filled(
-    made: PreTrainedModel, weights: dict[str, torch.Tensor], model: str
-) -> PreTrainedModel:
-    """Return the decoder with these weights. Raises UserError where a shape is another."""
-    for name, tensor in made.state_dict().items():
-        if name not in weights or weights[name].shape != tensor.shape:
-            shape = tuple(weights[name].shape) if name in weights else "missing"
-            raise UserError(f"model {model}: {name} is {shape}, expected {tuple(tensor.shape)}")
-    made.load_state_dict({name: weights[name] for name in made.state_dict()})
+    found = published.fetch(AutoModelForCausalLM, model, revision, dtype=torch.float32)
+    published.fill(made, found.state_dict(), model)
     return made

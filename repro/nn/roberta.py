@@ -3,10 +3,9 @@
 B sequences, T positions, D hidden size.
 """
 
-import torch
 from transformers import AutoModel, RobertaConfig, RobertaModel
 
-from repro.errors import UserError
+from repro.nn import published
 from repro.text.tokenizer import VocabInfo
 
 POSITION_OFFSET = 2  # positions of RoBERTa count from the padding id + 1
@@ -48,23 +47,6 @@ def encoder(
     made = RobertaModel(config, add_pooling_layer=False)
     if made.device.type == "meta":
         return made
-    try:
-        found = AutoModel.from_pretrained(model, revision=revision, add_pooling_layer=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model {model} at revision {revision} is neither in the hub cache nor reachable: "
-            f"run `hf download {model} --revision {revision}` on a machine with network"
-        ) from error
-    return _filled(made, found.state_dict(), model)
-
-
-def _filled(
-    encoder: RobertaModel, weights: dict[str, torch.Tensor], model: str
-) -> RobertaModel:
-    """Return the encoder with these weights. Raises UserError where a shape is another."""
-    for name, tensor in encoder.state_dict().items():
-        if name not in weights or weights[name].shape != tensor.shape:
-            shape = tuple(weights[name].shape) if name in weights else "missing"
-            raise UserError(f"model {model}: {name} is {shape}, expected {tuple(tensor.shape)}")
-    encoder.load_state_dict(weights, strict=False)
-    return encoder
+    found = published.fetch(AutoModel, model, revision, add_pooling_layer=False)
+    published.fill(made, found.state_dict(), model)
+    return made

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import MBartConfig
 
 from repro.errors import UserError
-from repro.nn import flops
+from repro.nn import flops, published
 from repro.text.tokenizer import VocabInfo
 
 
@@ -70,14 +70,7 @@ def mbart(
     model = MBartForConditionalGeneration(config)
     if weights is None or model.device.type == "meta":
         return model
-    try:
-        found = transformers.MBartForConditionalGeneration.from_pretrained(
-            weights, revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model {weights} at revision {revision} is neither in the hub cache nor reachable: "
-            f"run `hf download {weights} --revision {revision}` on a machine with network"
-        ) from error
+    found = published.fetch(transformers.MBartForConditionalGeneration, weights, revision)
     fill(model, found.state_dict(), weights)
     return model
 

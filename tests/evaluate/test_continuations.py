@@ -8,6 +8,7 @@ import torch
 from repro.context import RunContext
 from repro.errors import UserError
 from repro.evaluate import continuations, language_models, multiple_choice
+from repro.nn import published as weights
 from repro.nn import published_decoders
 from repro.nn.decoders import llama
 from repro.text import llama as published
@@ -97,10 +98,10 @@ def test_the_most_probable_letter_is_the_answer():
 
 def test_published_weights_must_have_the_shape_that_is_said():
     one, two = model(0), model(1)
-    filled = published_decoders.filled(two, one.state_dict(), "name")
-    assert torch.equal(filled.lm_head.weight, one.lm_head.weight)
+    weights.fill(two, one.state_dict(), "name")
+    assert torch.equal(two.lm_head.weight, one.lm_head.weight)
     with pytest.raises(UserError, match="model name: .*gate_proj.* expected \\(32, 16\\)"):
-        published_decoders.filled(model(intermediate=32), one.state_dict(), "name")
+        weights.fill(model(intermediate=32), one.state_dict(), "name")
     with torch.device("meta"):
         made = published_decoders.from_hub(VOCAB, decoder=TINY, model="no/where", revision="main")
     assert made.device.type == "meta"

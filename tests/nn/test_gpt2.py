@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from repro.errors import UserError
 from repro.losses.next_token import NextToken
-from repro.nn import gpt2
+from repro.nn import gpt2, published
 from repro.text.tokenizer import VocabInfo
 from repro.train.streams import Streams
 
@@ -65,7 +65,7 @@ def test_its_size_is_gpt2_smalls():
 def test_weights_of_another_shape_are_refused():
     one, two = TINY(VOCAB), gpt2.decoder(VOCAB, hidden=32, layers=2, heads=2, max_positions=32)
     with pytest.raises(UserError, match="transformer.wte.weight is"):
-        gpt2.fill(one, two, "other")
+        published.fill(one, two.state_dict(), "other")
     with pytest.raises(UserError, match="heads = 3"):
         TINY(VOCAB, heads=3)
     with pytest.raises(UserError, match="max_positions = 32"):

@@ -5,7 +5,7 @@ import torch
 from transformers import RobertaConfig, RobertaModel
 
 from repro.errors import UserError
-from repro.nn import roberta
+from repro.nn import published, roberta
 from repro.text.tokenizer import VocabInfo
 
 VOCAB = VocabInfo(size=50265, pad=1, unk=3, cls=0, sep=2, mask=50264, special=(0, 1, 2, 3, 50264))
@@ -24,7 +24,8 @@ def test_weights_of_another_shape_are_refused() -> None:
              "intermediate_size": 8, "max_position_embeddings": 12, "type_vocab_size": 1}
     narrow, wide = (RobertaModel(RobertaConfig(hidden_size=size, **shape), add_pooling_layer=False)
                     for size in (4, 8))
-    filled = roberta._filled(narrow, {n: t + 1 for n, t in narrow.state_dict().items()}, "toy")
-    assert filled is narrow
+    before = {name: tensor.clone() for name, tensor in narrow.state_dict().items()}
+    published.fill(narrow, {n: t + 1 for n, t in before.items()}, "toy")
+    assert all(torch.equal(t, before[n] + 1) for n, t in narrow.state_dict().items())
     with pytest.raises(UserError, match="toy: embeddings.word_embeddings.weight is"):
-        roberta._filled(narrow, wide.state_dict(), "toy")
+        published.fill(narrow, wide.state_dict(), "toy")
