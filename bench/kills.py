@@ -3,7 +3,7 @@
     python bench/kills.py [--kills 100] [--steps 40] [--out bench/results/kills.json]
 
 The smoke profile with more steps, so that there is something to interrupt: arms and seeds in turn.
-Each run is the body of a real job in a process of its own (tests/paper/forks.py): made once
+Each run is the body of a real job in a process of its own (repro/pipeline/forks.py): made once
 undisturbed; then two side by side, each ended at a step drawn from its key, by SIGKILL or SIGTERM,
 and resumed by another process. Compared: all files of the artefact, and the last checkpoint
 (weights, optimiser, history). Drivers and schedulers are killed elsewhere: faults.py, `repro
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -24,17 +25,12 @@ from repro import settings
 from repro.config.resolve import resolve
 from repro.paper import Paper
 from repro.pipeline import drill, machine, verify
-from repro.pipeline.environment import pinned
-from repro.pipeline.spec import RunSpec, closure, expand_all
+from repro.pipeline.progress import Lines
+from repro.pipeline.spec import RunSpec, expand_all
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests" / "paper"))
-
-import forks  # noqa: E402
-
 EVERY = 7  # updates between checkpoints: seldom at the step of the kill
 MOST_SEEDS = 100
-READY = "REPRO_BENCH_PINNED"
 
 
 def training_runs(paper: Paper, steps: int) -> list[RunSpec]:
@@ -72,17 +68,14 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "kills.json")
     asked = parser.parse_args()
-    if READY not in os.environ:  # the libraries read the pins when they are loaded
-        numerics = settings.load(HERE.parent).suite.numerics
-        env = pinned(numerics) | {READY: "1", "PYTHONPATH": str(HERE.parent)}
-        os.execve(sys.executable, [sys.executable, *sys.argv], env)
     started = time.perf_counter()
-    runs = choose(Paper.all(HERE.parent), asked.kills, asked.steps)
-    specs = [one[0] for one in closure(runs).values()]
-    forks.load(specs)
+    papers = Paper.all(HERE.parent)
+    runs = choose(papers, asked.kills, asked.steps)
+    found = replace(settings.load(HERE.parent), workers=2)
     with tempfile.TemporaryDirectory(prefix="repro-kills-") as home:
-        alone = forks.make(Path(home) / "alone", specs, 1, kills=False)
-        disturbed = forks.make(Path(home) / "disturbed", specs, 2, kills=True)
+        alone, disturbed = (
+            verify.make(way, Path(home) / way.name, papers, runs, found, Lines())
+            for way in (verify.ALONE, verify.DISTURBED))
     accounts = [{
         "run": run.label,
         "ended": disturbed[run.key]["ended"],

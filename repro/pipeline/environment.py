@@ -3,18 +3,19 @@
 import os
 from pathlib import Path
 
-from repro.pipeline.jobs import Pack
 from repro.train.determinism import NUMERICS_ENV, THREADS
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def variables(pack: Pack, assets: Path | None) -> dict[str, str | None]:
+def variables(
+    numerics: str | None, cpus: int, root: Path | str, assets: Path | None
+) -> dict[str, str | None]:
     """Return what a job must find in its environment; None = not set."""
-    found = _pins(pack.numerics)
-    found |= {"RAYON_NUM_THREADS": str(pack.need.cpus), "PYTHONHASHSEED": "0"}
+    found = _pins(numerics)
+    found |= {"RAYON_NUM_THREADS": str(cpus), "PYTHONHASHSEED": "0"}
     found["PYTHONPATH"] = os.pathsep.join(
-        part for part in (pack.root, os.environ.get("PYTHONPATH", "")) if part
+        part for part in (str(root), os.environ.get("PYTHONPATH", "")) if part
     )
     if assets is not None:
         found["REPRO_ASSETS"] = str(assets)

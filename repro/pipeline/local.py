@@ -108,7 +108,7 @@ class LocalLauncher:
             folder = self.store.job_folder(intent)
             files.remove(folder)
             folder.mkdir(mode=0o700)
-            set_to = variables(pack, self.assets)
+            set_to = variables(pack.numerics, pack.need.cpus, pack.root, self.assets)
             set_to["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
             executor = SessionExecutor(folder, merged(set_to))
             executor.submit(run_pack, str(self.store.root), list(pack.keys))

@@ -138,7 +138,8 @@ class SlurmLauncher:
     def _executor(self, name: str, pack: Pack, parameters: dict[str, Any]) -> ArrayExecutor:
         """Return an executor with a folder of its own. The settings of a job come after the site's
         setup lines, so that those do not win."""
-        settings = self.cluster.env | variables(pack, self.assets)
+        settings = self.cluster.env | variables(
+            pack.numerics, pack.need.cpus, pack.root, self.assets)
         unset = [word for key, value in settings.items() if value is None for word in ("-u", key)]
         words = [*self.cluster.container, "env", *unset,
                  *(f"{key}={value}" for key, value in settings.items() if value is not None),

@@ -5,7 +5,6 @@ the ways left is compared by SHA-256: all files of all artefacts, and for traini
 checkpoint (weights, optimiser state, position in the data, history).
 """
 
-import copy
 import json
 import random
 import shutil
@@ -18,26 +17,24 @@ from typing import Any
 from repro.errors import UserError
 from repro.paper import Paper
 from repro.phases import trains
-from repro.pipeline import drill, machine
+from repro.pipeline import drill, forks, machine
 from repro.pipeline.progress import Display
 from repro.pipeline.spec import RunSpec, closure, digest, expand_all
 from repro.pipeline.stage import drive, load_tree
 from repro.pipeline.store import Store
 from repro.settings import Settings
 
-_SPARE = 20  # starts of a driver beyond one for each run that is ended
-
 
 @dataclass(frozen=True)
 class Way:
     """One way of making runs. workers: side by side, 0 = one per core. kills: whether every
-    training run is ended once."""
+    training run is ended once. slurm: as jobs of the cluster, else as forks of one process."""
 
     name: str
     about: str
-    executor: str = "local"
     workers: int = 0
     kills: bool = False
+    slurm: bool = False
 
 
 ALONE = Way("alone", "one worker, nothing disturbed", workers=1)
@@ -47,7 +44,7 @@ DISTURBED = Way(
     "SIGTERM, and resumed",
     kills=True,
 )
-SLURM = Way("slurm", "as Slurm jobs", executor="slurm")
+SLURM = Way("slurm", "as Slurm jobs", slurm=True)
 
 
 def verify(
@@ -72,7 +69,10 @@ def verify(
     ways = [ALONE, DISTURBED, *([SLURM] if settings.cluster else [])]
     settings.store.parent.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="verify-", dir=settings.store.parent))
-    made = {way.name: make(way, home / way.name, paper, runs, settings, display) for way in ways}
+    made = {}
+    for way in ways:
+        display.say(f"{paper.slug}: {way.name}: {way.about}")
+        made[way.name] = make(way, home / way.name, [paper], runs, settings, display)
     wrong = [line for way in ways[1:] for line in differences(made[ALONE.name], made[way.name],
                                                                way.name)]
     if not wrong:
@@ -157,7 +157,7 @@ def _path(paper: Paper) -> Path:
 def make(
     way: Way,
     folder: Path,
-    paper: Paper,
+    papers: Sequence[Paper],
     runs: Sequence[RunSpec],
     settings: Settings,
     display: Display,
@@ -165,33 +165,27 @@ def make(
     """Make the runs, and those they need, in a new store; return key -> what each left (`left_by`).
     Raises UserError when one fails, or when the driver is told to stop."""
     store = Store(folder)
-    here = replace(settings, store=folder, executor=way.executor,
-                   workers=way.workers or settings.workers)
     specs = [one[0] for one in closure(runs).values()]
     plans = {spec.key: fault_of(spec) for spec in specs if way.kills and trains(spec.stage)}
     for key, (fraction, name) in plans.items():
         drill.plan(store.entry(key), fraction, name)
-    display.say(f"{paper.slug}: {way.name}: {way.about}")
-    display = _calm(display) if way.kills else display
-    rounds = len(plans) + _SPARE
-    for _ in range(rounds):
-        outcome = drive(runs, {}, [paper], here, store, display)
-        failed = [outcome.errors[k] for k, state in outcome.states.items() if state == "failed"]
-        if failed:
-            raise UserError(f"verify, {way.name}: {failed[0]} (kept: {folder.parent})")
-        if outcome.wish:
+    if way.slurm:
+        here = replace(settings, store=folder, executor="slurm")
+        if drive(runs, {}, papers, here, store, display).wish:
             raise UserError(f"verify: stopped ({folder.parent} is left)")
-        if outcome.exit_code == 0:
-            return {spec.key: left_by(store, spec, plans.get(spec.key)) for spec in specs}
-    raise UserError(f"verify, {way.name}: not finished after {rounds} starts (kept: "
-                    f"{folder.parent})")
-
-
-def _calm(display: Display) -> Display:
-    """Return the display without the alarm about runs that were ended on purpose."""
-    calm = copy.copy(display)
-    calm.say = lambda line: None if line.startswith(("vanished", "stopped")) else display.say(line)
-    return calm
+    else:
+        forks.make(store, specs, settings.root, way.workers or settings.workers, display,
+                   settings.assets)
+    for spec in specs:
+        entry = store.entry(spec.key)
+        if failed := entry.read("failed"):
+            raise UserError(f"verify, {way.name}: {spec.label}: {failed['error']} (kept: "
+                            f"{folder.parent})")
+    unfinished = [spec.label for spec in specs if not store.entry(spec.key).is_done]
+    if unfinished:
+        raise UserError(f"verify, {way.name}: {len(unfinished)} runs were not finished, the first "
+                        f"is {unfinished[0]} (kept: {folder.parent})")
+    return {spec.key: left_by(store, spec, plans.get(spec.key)) for spec in specs}
 
 
 def fault_of(spec: RunSpec) -> tuple[float, str]:

@@ -66,7 +66,7 @@ def test_a_missing_gpu_is_said_before_anything_starts(launcher, monkeypatch):
 def test_a_job_has_one_thread_and_the_pinned_instruction_set(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setenv("PYTHONPATH", "/more")
-    env = variables(pack(cpus=3), assets=Path("/assets"))
+    env = variables("portable", 3, "/code", Path("/assets"))
     assert env["OMP_NUM_THREADS"] == env["MKL_NUM_THREADS"] == "1"
     assert env["ATEN_CPU_CAPABILITY"] == "avx2"
     assert (env["PYTHONHASHSEED"], env["RAYON_NUM_THREADS"]) == ("0", "3")
@@ -75,7 +75,7 @@ def test_a_job_has_one_thread_and_the_pinned_instruction_set(monkeypatch):
 
 
 def test_native_numerics_take_nothing_from_the_users_environment():
-    env = variables(pack("native"), None)
+    env = variables("native", 1, "/code", None)
     assert env["ATEN_CPU_CAPABILITY"] is None  # taken out
     assert "REPRO_ASSETS" not in env
 

@@ -59,7 +59,14 @@ def test_a_clock_in_an_artefact_is_found_out(suite, edit):
 
 def test_a_run_that_cannot_be_made_is_an_error(suite):
     suite.resolve(pretrain={"fail_at": 1, "fail_seed": 1})
-    with pytest.raises(UserError, match="verify, alone: loss is not finite at step 1"):
+    with pytest.raises(UserError, match="verify, alone: .* seed1: loss is not finite at step 1"):
+        certificate(suite)
+
+
+def test_a_run_that_dies_at_every_start_is_given_up_and_named(suite):
+    suite.resolve(pretrain={"fail_at": 1, "fail_seed": 1, "error": "exit"})
+    with pytest.raises(UserError, match="verify, alone: .* not finished, the first is toy/pretrain"
+                                        "@mini-plain seed1"):
         certificate(suite)
 
 
