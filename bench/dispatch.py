@@ -1,21 +1,20 @@
-"""How long it takes to queue 100 papers, and to say how they are doing.
+"""How long it takes to queue 100 papers, to say how they are doing, and to find all finished.
 
-    python bench/dispatch.py [--papers 100] [--real] [--out bench/results/dispatch.json]
+    python bench/dispatch.py [--papers 100] [--runs 250 500 1000 2000] [--real]
 
 The papers are synthetic: data, then pretrain, finetune and eval of three arms and five seeds, 46
 runs each, of which the baseline arm is shared by every ten papers. They go through the driver of
 `repro submit` into a fake scheduler (tests/pipeline/fake_slurm.py); with --real also into the
-cluster that SLURM_CONF names, held, and are cancelled again. `repro status` is a fresh process of
-its own over 1,000 queued runs, with a `squeue` that answers what the scheduler would. Seconds are
-wall and CPU time; memory is the highest resident size of the process above that at its start.
+cluster that SLURM_CONF names, held, and are cancelled again. Growth, by the number of runs: to
+queue them, to find them finished (`ensure`), and `repro status` of them queued, a fresh process of
+its own with a `squeue` that answers what the scheduler would. Seconds are wall and CPU time; memory
+is the highest resident size of the process above that at its start.
 """
 
 import argparse
-import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "pipeline"))
 
+import common  # noqa: E402
 from fake_slurm import FakeSlurm  # noqa: E402
 
 from repro.pipeline import plans  # noqa: E402
@@ -43,7 +43,7 @@ STAGES = {"pretrain": Resources(minutes=10), "finetune": Resources(minutes=10),
           "eval": Resources(minutes=2, pack=5)}
 ARMS, SEEDS, SHARING = 3, range(5), 10
 SETTINGS = {f"setting_{number}": number for number in range(40)}  # as many as a real section has
-STATUS_RUNS = 1000
+TRIES = 5
 
 
 def paper(number: int) -> list[RunSpec]:
@@ -116,9 +116,8 @@ def twice(specs: list[RunSpec], store: Store, run: Commands, cluster: Cluster) -
     return found
 
 
-def status_of(store: Store, specs: list[RunSpec], slurm: FakeSlurm, root: Path) -> dict[str, Any]:
-    """Return what `repro status` costs with STATUS_RUNS runs in the queue."""
-    chosen = list({spec.key: spec for spec in specs}.values())[:STATUS_RUNS]
+def status_of(store: Store, chosen: list[RunSpec], slurm: FakeSlurm, root: Path) -> dict[str, Any]:
+    """Return what `repro status` costs with these runs in the queue."""
     cells: dict[tuple[str, str], list[RunSpec]] = {}
     for spec in chosen:
         cells.setdefault((spec.stage, spec.arm), []).append(spec)
@@ -128,39 +127,63 @@ def status_of(store: Store, specs: list[RunSpec], slurm: FakeSlurm, root: Path) 
     program = root / "squeue"
     program.write_text(f"#!/bin/sh\ncat {root / 'queue.txt'}\n")
     program.chmod(0o755)
-    env = os.environ | {"PATH": f"{root}:{os.environ['PATH']}", "REPRO_STORE": str(store.root)}
+    env = common.environment(1, PATH=f"{root}:{os.environ['PATH']}", REPRO_STORE=str(store.root))
     tries = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        wall = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", "from repro.cli import main; main()",
-                               "status"], cwd=root, env=env, capture_output=True, text=True,
-                              check=True)
-        wall = time.perf_counter() - wall
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        tries.append((round(wall, 3), round(after.ru_utime + after.ru_stime - before.ru_utime
-                                            - before.ru_stime, 3)))
-    shown = done.stdout.count("queued  ")
-    assert shown == len(chosen), done.stdout
-    return {"runs": shown, "seconds": [wall for wall, _ in tries],
-            "cpu_seconds": [cpu for _, cpu in tries]}
+    for _ in range(TRIES):
+        said, took = common.timed([sys.executable, *common.CLI, "status"], env, root)
+        tries.append(took)
+    shown = said.count("queued  ")
+    assert shown == len(chosen), said
+    return {name: [one[name] for one in tries] for name in tries[0]}
+
+
+def finished(specs: list[RunSpec], store: Store, cluster: Cluster) -> dict[str, Any]:
+    """Return what it costs to ask for runs that are all finished."""
+    for spec in specs:
+        entry = store.prepare(spec, HERE.parent)
+        scratch = entry.dir / "out.tmp"
+        scratch.mkdir()
+        for name in ("history.jsonl", "summary.json"):
+            (scratch / name).write_text(f"{spec.key}\n")
+        entry.finish(scratch, {"key": spec.key, "label": spec.label})
+    tries = []
+    for _ in range(TRIES):
+        counted = Counted(FakeSlurm())
+        tries.append(measured(lambda: submit(specs, store, counted, cluster), counted))  # noqa: B023
+    return {name: [one[name] for one in tries] for name in ("seconds", "cpu_seconds")}
+
+
+def growth(specs: list[RunSpec], sizes: list[int], cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the cost of queueing runs, of `repro status`, and of finding them finished."""
+    distinct, rows = list({spec.key: spec for spec in specs}.values()), []
+    for size in sizes:
+        chosen, folder = distinct[:size], Path(tempfile.mkdtemp(prefix="dispatch-"))
+        try:
+            slurm = FakeSlurm()
+            counted, queued = Counted(slurm), Store(folder / "queued")
+            row = {"runs": len(chosen), "queue": measured(
+                lambda: submit(chosen, queued, counted, cluster), counted)}  # noqa: B023
+            row["status"] = status_of(queued, chosen, slurm, folder)
+            row["finished"] = finished(chosen, Store(folder / "finished"), cluster)
+        finally:
+            shutil.rmtree(folder)
+        print(row, flush=True)
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--papers", type=int, default=100)
+    parser.add_argument("--runs", type=int, nargs="*", default=[250, 500, 1000, 2000])
     parser.add_argument("--real", action="store_true")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "dispatch.json")
     asked = parser.parse_args()
     specs = [spec for number in range(asked.papers) for spec in paper(number)]
     folder = Path(tempfile.mkdtemp(prefix="dispatch-"))
+    cluster = Cluster(name="fake", partition="cpu", max_jobs=10**6)
     try:
-        cluster = Cluster(name="fake", partition="cpu", max_jobs=10**6)
-        slurm = FakeSlurm()
-        found = {"papers": asked.papers, "asked_for": len(specs), "cores": os.cpu_count(),
-                 "load": round(os.getloadavg()[0], 1),
-                 "fake": twice(specs, Store(folder / "fake"), slurm, cluster)}
-        found["status"] = status_of(Store(folder / "fake"), specs, slurm, folder)
+        found = {"machine": common.machine(), "papers": asked.papers, "asked_for": len(specs),
+                 "fake": twice(specs, Store(folder / "fake"), FakeSlurm(), cluster)}
         if asked.real:
             held = Cluster(name="real", max_jobs=10**6, extra={"hold": True})
             try:
@@ -170,8 +193,8 @@ def main() -> None:
                 Queue(store).cancel(store.jobs())  # these, and nothing else of the user
     finally:
         shutil.rmtree(folder)
-    asked.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    found["growth"] = growth(specs, asked.runs, cluster)
+    common.write("dispatch", found)
 
 
 if __name__ == "__main__":

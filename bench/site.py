@@ -8,36 +8,18 @@ settings, results, curves and costs. Writes bench/results/site.json.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import suites
+
 from repro.report.site.build import build
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("electra", "tiny_lm")
-LEFT_OUT = shutil.ignore_patterns("out", "__pycache__")
-
-
-def suite(root: Path, papers: int) -> None:
-    """Make a suite of so many papers at root."""
-    (root / "repro").symlink_to(ROOT / "repro")
-    (root / "papers").mkdir()
-    shutil.copy(ROOT / "params.yaml", root)
-    shutil.copy(ROOT / "papers" / "smoke.gin", root / "papers")
-    for number in range(papers):
-        source = SOURCES[number % len(SOURCES)]
-        slug = f"{source}_{number}"
-        folder = root / "papers" / slug
-        shutil.copytree(ROOT / "papers" / source, folder, ignore=LEFT_OUT)
-        for path in (*folder.glob("*.gin"), folder / "dvc.lock", folder / "paper.yaml"):
-            text = path.read_text("utf-8")
-            for old in ("slug: {}", "papers.{} ", "papers/{}/"):
-                text = text.replace(old.format(source), old.format(slug))
-            path.write_text(text, "utf-8")
 
 
 def measure(root: Path) -> dict:
@@ -61,7 +43,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        suite(root, papers)
+        suites.renamed(root, SOURCES, papers)
         done = subprocess.run([sys.executable, __file__, str(papers), folder], check=True,
                               capture_output=True, text=True)
     found = {"papers": papers, **json.loads(done.stdout.splitlines()[-1])}

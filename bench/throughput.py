@@ -1,138 +1,141 @@
-"""Tokens per second of our training loop beside what people use instead, in one run.
+"""Units trained on per second by our loop, beside what people use instead, in one run.
 
-    python bench/throughput.py [--repetitions 5] [--threads 1] [--tasks mlm rtd clm finetune]
+    python bench/throughput.py [--repetitions 5] [--threads 1] [--tasks mlm rtd ...]
+    python bench/throughput.py --device cuda --precision bf16 --compile --size base
 
 Beside it: transformers' Trainer, and a plain loop written by hand (`bench/loops`). All train the
-same model classes on the same synthetic rows: fp32, CPU, fused AdamW, linear schedule, gradient
-clipping at 1, dropout 0.1. Each repetition is a fresh process, the loops in turn, so that a busy
-machine slows all alike. Time runs from the end of the last warm-up update to the end of the last
-one, on the wall and as CPU time of the process (the same on an idle machine with one thread; on a
-busy one the second is the steadier). Padding is no token. Memory is the highest resident size.
+same model classes on the same synthetic examples: fused AdamW, linear schedule, clipping at 1,
+dropout 0.1. Ours runs under `portable` numerics, as papers do; the others with nothing pinned or
+made deterministic. Where rows differ in length, ours sorts them by it and so do `trainer` and
+`plain`; `trainer_random` does not, which is Trainer's default. Each measurement is a fresh process,
+the loops in turn. Time runs from the end of the last warm-up update to the end of the last one.
+Padding does not count. Memory is the highest resident size of the process. MFU: operations that
+the objective needs, over the rate of a large matrix product measured in the same turn.
 """
 
 import argparse
 import importlib
-import json
-import os
 import resource
-import statistics
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-from loops.setting import SETTING, WARMUP
+import common
+from loops.setting import RAGGED, SETTING, SIZE, SIZES, UNITS, WARMUP, How
 
-TIMED = {"mlm": 8, "rtd": 8, "clm": 8, "finetune": 48}  # updates
-OURS, PEERS = "ours", ("trainer", "plain")
-UNITS = ("tokens_per_second", "tokens_per_cpu_second", "peak_mib")
-ENVIRONMENT = {
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_CBWR": "AVX2",
-    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
-    "OPENBLAS_CORETYPE": "Haswell",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1",
-}
+TIMED = {"mlm": 8, "rtd": 8, "clm": 8, "seq2seq": 24, "ctc": 16, "contrastive": 8, "finetune": 48}
+OURS, GROUPED, RANDOM = "ours", ("trainer", "plain"), "trainer_random"
+MATRIX = "matrix"
+ROWS = {"ctc": "utterances"}  # the name of a batch's size, else batch_size
+MEASURED = ("units_per_second", "units_per_cpu_second", "peak_mib")
 
 
-def work(task: str, loop: str, threads: int) -> dict[str, float]:
-    """Return tokens per second and peak memory of this process, after one training."""
-    run = importlib.import_module(f"loops.{loop}").run
-    clock = run(task, WARMUP + TIMED[task], threads)
+def work(task: str, loop: str, how: list[Any]) -> dict[str, Any]:
+    """Return units per second and peak memory of this process, after one training."""
+    settings = How(*how)
+    if loop == MATRIX:
+        return importlib.import_module("loops.matrix").rate(settings)
+    run = importlib.import_module(f"loops.{loop.partition('_')[0]}").run
+    size = SETTING[ROWS.get(task, "batch_size")]
+    clock = run(task, WARMUP + TIMED[task], size, settings._replace(grouped=loop != RANDOM))
     first, last = clock.entries[WARMUP - 1], clock.entries[-1]
-    tokens = last.tokens - first.tokens
-    return {
-        "tokens_per_second": tokens / (last.wall - first.wall),
-        "tokens_per_cpu_second": tokens / (last.cpu - first.cpu),
+    units = last.units - first.units
+    found = {
+        "units_per_second": units / (last.wall - first.wall),
+        "units_per_cpu_second": units / (last.cpu - first.cpu),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "flops_per_unit": clock.flops_per_unit,
     }
+    if settings.device != "cpu":
+        import torch
+
+        found["peak_device_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return found
 
 
-def spawn(task: str, loop: str, threads: int) -> dict[str, float]:
-    """Return what `work` returns, from a fresh process."""
-    command = [sys.executable, __file__, "--worker", task, loop, "--threads", str(threads)]
-    env = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"error: {task} {loop}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def loops_of(task: str) -> list[str]:
+    """Return the loops that train a task, ours last."""
+    return [*GROUPED, *([RANDOM] if task in RAGGED else []), OURS]
 
 
-def summarise(results: dict[str, list[dict[str, float]]], tasks: list[str]) -> dict[str, Any]:
-    """Return the medians and ours over each peer's, by task, peer and unit.
-
-    The ratio is the median over repetitions, each of which measured all loops in turn.
-    """
+def summarise(results: dict[str, list[dict[str, Any]]], tasks: list[str]) -> dict[str, Any]:
+    """Return medians and ratios by task, peer and unit, and the MFU of each loop."""
     summary: dict[str, Any] = {}
     for task in tasks:
         ours = results[f"{task} {OURS}"]
-        for peer in PEERS:
-            theirs = results[f"{task} {peer}"]
-            for unit in UNITS:
-                ratios = [a[unit] / b[unit] for a, b in zip(ours, theirs, strict=True)]
-                summary.setdefault(task, {}).setdefault(peer, {})[unit] = {
-                    "peer": statistics.median(result[unit] for result in theirs),
-                    "ours": statistics.median(result[unit] for result in ours),
-                    "ratio": statistics.median(ratios),
-                    "lowest": min(ratios),
-                    "highest": max(ratios),
-                }
+        found = summary[task] = {"units": UNITS[task], "peers": {}}
+        units = [unit for unit in (*MEASURED, "peak_device_mib") if unit in ours[0]]
+        for loop in loops_of(task)[:-1]:
+            theirs = results[f"{task} {loop}"]
+            found["peers"][loop] = {unit: common.compared(ours, theirs, unit) for unit in units}
+        if flops := ours[0]["flops_per_unit"]:
+            needed = flops / max(one["flops"] for one in results[f"{task} {MATRIX}"])
+            found["mfu"] = {loop: needed * max(one["units_per_second"]
+                                               for one in results[f"{task} {loop}"])
+                            for loop in loops_of(task)}
     return summary
 
 
 def table(summary: dict[str, Any]) -> str:
     """Return the summary as text."""
-    lines = [f"{'':40} {'peer':>9} {'ours':>9} {'ratio':>6} {'low - high':>12}"]
-    for task, peers in summary.items():
-        for peer, units in peers.items():
+    lines = [f"{'':52} {'peer':>9} {'ours':>9} {'ratio':>6} {'low - high':>12}"]
+    for task, found in summary.items():
+        for loop, units in found["peers"].items():
             for unit, value in units.items():
                 spread = f"{value['lowest']:.2f} - {value['highest']:.2f}"
                 lines.append(
-                    f"{task:8} {peer:8} {unit:22} {value['peer']:9,.0f} {value['ours']:9,.0f} "
-                    f"{value['ratio']:6.2f} {spread:>12}"
-                )
+                    f"{task:12} {loop:15} {unit:23} {value['peer']:9,.0f} {value['ours']:9,.0f} "
+                    f"{value['ratio']:6.2f} {spread:>12}")
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print the table and write the results."""
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tasks", nargs="+", choices=TIMED, default=list(TIMED))
-    parser.add_argument("--out", type=Path, help="default: bench/results/throughput.json, and for "
-                        "N threads throughput-N.json")
-    parser.add_argument("--worker", nargs=2, metavar=("TASK", "LOOP"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.worker:
-        print(json.dumps(work(*asked.worker, asked.threads)))
-        return
-    results: dict[str, list[dict[str, float]]] = {
-        f"{task} {loop}": [] for task in asked.tasks for loop in (*PEERS, OURS)}
-    for repetition in range(asked.repetitions):
-        for name, measured in results.items():
-            measured.append(spawn(*name.split(), asked.threads))
-            print(f"{repetition + 1}/{asked.repetitions} {name:18} "
-                  f"{measured[-1]['tokens_per_second']:10,.0f} tokens/s", flush=True)
-    import torch
-    import transformers
+    parser.add_argument("--size", choices=SIZES, default=SIZE)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--compile", action="store_true", help="of the others; ours has none")
+    parser.add_argument("--out", help="default: throughput, with threads or device if not 1, cpu")
+    return parser.parse_args()
 
+
+def main() -> None:
+    """Measure, print the table and write the results."""
+    if common.answer(work):
+        return
+    asked = arguments()
+    how = How(asked.threads, asked.device, asked.precision, asked.compile)
+
+    def measure(name: str) -> dict[str, Any]:
+        task, loop = name.split()
+        env = common.environment(
+            asked.threads, how.numerics if loop == OURS else None, BENCH_SIZE=asked.size,
+            TOKENIZERS_PARALLELISM="false")
+        return common.worker(__file__, env, task=task, loop=loop, how=list(how))
+
+    names = [f"{task} {loop}" for task in asked.tasks
+             for loop in (*loops_of(task), *([MATRIX] if task in ("mlm", "rtd", "clm") else []))]
+    results = common.in_turn(names, asked.repetitions, measure)
     summary = summarise(results, asked.tasks)
-    report = {
-        "setting": SETTING | {"threads": asked.threads},
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "updates": {task: TIMED[task] for task in asked.tasks},
-        "summary": summary,
-        "repetitions": results,
-    }
-    suffix = f"-{asked.threads}" if asked.threads > 1 else ""
-    out = asked.out or Path(__file__).parent / f"results/throughput{suffix}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"\n{asked.threads} thread(s), {asked.repetitions} repetitions, medians\n"
-          f"{table(summary)}")
+    default = (f"throughput-{asked.device}" if asked.device != "cpu" else
+               f"throughput-{asked.threads}" if asked.threads > 1 else "throughput")
+    common.write(asked.out or default, {
+        "machine": common.machine() | accelerator(asked.device),
+        "setting": SIZES[asked.size] | {name: SETTING[name] for name in ("dropout", "stack")},
+        "how": how._asdict(), "updates": {task: TIMED[task] for task in asked.tasks},
+        "summary": summary, "repetitions": results,
+    })
+    print(table(summary))
+
+
+def accelerator(device: str) -> dict[str, str]:
+    """Return {gpu: its name} where one is used."""
+    if device == "cpu":
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name()}
 
 
 if __name__ == "__main__":
