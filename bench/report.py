@@ -162,7 +162,7 @@ def goals() -> Rows:
     if found := load("data"):
         for cores, cell in found["packing"].items():
             value = min(one["mb_per_second"]["ratio"] for one in cell["summary"].values())
-            yield judged(f"tokenise and pack, {cores} cores: at least {PACK:g} x datasets.map",
+            yield judged(f"tokenise and pack, {cores} core(s): at least {PACK:g} x datasets.map",
                          f"{value:.2f} x", value >= PACK)
         last = [row[what] | row for row in found["corpus"][-1:] for what in ("write", "read")]
         yield judged(f"memory of {last[0]['megabytes']:g} MB of text: below 2 GiB",
@@ -229,7 +229,7 @@ def sections() -> Iterator[str]:
     yield HEAD
     yield "\n## Goals, and what was found\n"
     yield table(["goal", "found", "met"], list(goals()))
-    for path in sorted(common.RESULTS.glob("throughput*.json")):
+    for path in sorted(common.RESULTS.glob("throughput*.json"), key=lambda path: len(path.stem)):
         found = load(path.stem)
         how = found["how"]
         where = how["device"] if how["device"] != "cpu" else f"{how['threads']} thread(s)"

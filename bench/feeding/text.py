@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from repro.text import tokenizer as vocabularies
 
 FORMS, WORDS = 40_000, 160  # different words; words of a document
-BLOCK = 4_000_000  # words drawn at a time
+BLOCK = 400_000  # words drawn at a time
 VOCABULARY, LEARNT_FROM = 8192, 4000  # entries; documents
 LETTERS = "etaoinshrdlcumwfgypbvkjxqz"
 

@@ -9,16 +9,12 @@ from typing import Any
 import torch
 
 from loops import artefacts, material
-from loops.setting import CLS, MASK, PAD, SEP, SETTING, UNK, Clock, How
+from loops.setting import PAD, SETTING, Clock, How
 from repro.audio.batches import SpeechRows
 from repro.data.batches import TokenRows
 from repro.data.causal import CausalRows
 from repro.data.seq2seq import Denoising
 from repro.data.spans import Infilling
-from repro.evaluate import classifier
-from repro.evaluate.batching import TrainingOrder, gather
-from repro.evaluate.classifier import Classifier
-from repro.evaluate.examples import Examples
 from repro.losses.causal_lm import CausalLM
 from repro.losses.contrastive import ImageText
 from repro.losses.ctc import CTC
@@ -30,7 +26,6 @@ from repro.nn.conformer import conformer
 from repro.nn.decoders import llama
 from repro.nn.encoders import bert, electra
 from repro.nn.seq2seq import mbart
-from repro.text.tokenizer import VocabInfo
 from repro.train import determinism
 from repro.train.loop import Plan, fit
 from repro.train.optimizers import adamw
@@ -39,8 +34,6 @@ from repro.train.streams import Streams
 from repro.vision.batches import ImageTexts
 from repro.vision.texts import One
 
-VOCAB = VocabInfo(size=SETTING["vocabulary"], pad=PAD, unk=UNK, cls=CLS, sep=SEP, mask=MASK,
-                  special=(PAD, UNK, CLS, SEP, MASK))
 HIDDEN, LAYERS, HEADS = SETTING["hidden"], SETTING["layers"], SETTING["heads"]
 SHAPE = {"hidden": HIDDEN, "layers": LAYERS, "heads": HEADS,
          "intermediate": SETTING["intermediate"]}
@@ -55,10 +48,11 @@ def run(task: str, steps: int, size: int, how: How) -> Clock:
         torch.set_num_threads(how.threads)
     else:
         determinism.configure(how.numerics, how.threads)
-    clock = Clock(steps, how.device)
     if task == "finetune":
-        _fine_tune(steps, size, how, clock)
-        return clock
+        from loops import tuning  # what it imports, no pre-training stage does
+
+        return tuning.fine_tune(steps, size, how)
+    clock = Clock(steps, how.device)
     with tempfile.TemporaryDirectory() as folder:
         artefacts.write(task, Path(folder), steps * size)
         _pre_train(task, Path(folder), steps, size, how, clock)
@@ -79,11 +73,12 @@ def _pre_train(
         seen[0] = units(*data)
         return objective.loss(model, *data, streams, index)
 
-    fit(model, batch, loss, adamw(model, lr=SETTING["lr"]), _plan(steps, how), streams=streams,
+    fit(model, batch, loss, adamw(model, lr=SETTING["lr"]), plan(steps, how), streams=streams,
         schedule=linear, after_step=lambda _: clock.tick(seen[0]))
 
 
-def _plan(steps: int, how: How) -> Plan:
+def plan(steps: int, how: How) -> Plan:
+    """Return how long and how to train."""
     return Plan(steps=steps, clip_norm=1.0, log_every=steps, precision=how.precision)
 
 
@@ -126,12 +121,12 @@ def objective_of(task: str) -> Any:
     length, sizes = SETTING["sequence_length"], {"embedding": SETTING["embedding"]}
     match task:
         case "mlm":
-            return MaskedLM(encoder=partial(bert, **_encoder(HIDDEN)),
+            return MaskedLM(encoder=partial(bert, **encoder(HIDDEN)),
                             probability=SETTING["probability"])
         case "rtd":
-            small = _encoder(SETTING["generator_hidden"])
+            small = encoder(SETTING["generator_hidden"])
             return ReplacedTokenDetection(
-                encoder=partial(electra, **_encoder(HIDDEN), **sizes),
+                encoder=partial(electra, **encoder(HIDDEN), **sizes),
                 generator=partial(electra, **small, **sizes))
         case "clm":
             return CausalLM(decoder=partial(
@@ -151,36 +146,8 @@ def objective_of(task: str) -> Any:
     raise ValueError(task)
 
 
-def _encoder(hidden: int) -> dict[str, Any]:
+def encoder(hidden: int) -> dict[str, Any]:
+    """Return the settings of an encoder."""
     heads = {"heads": max(1, hidden // 64), "intermediate": 4 * hidden}
     return SHAPE | heads | DROPOUT | {
         "hidden": hidden, "max_positions": SETTING["sequence_length"]}
-
-
-def _fine_tune(steps: int, size: int, how: How, clock: Clock) -> None:
-    streams, data = Streams(0), _examples(steps * size)
-    streams.seed_global("head")
-    head = classifier.build_head("dense_tanh", HIDDEN, SETTING["classes"], SETTING["dropout"])
-    model = Classifier(bert(VOCAB, **_encoder(HIDDEN)), head, "cls")
-    model.to(determinism.device(how.device))
-    order = TrainingOrder(data.lengths_N, size, streams)
-
-    def loss(rows_B: torch.Tensor, _: int) -> dict[str, torch.Tensor]:
-        batch = gather(data, rows_B)
-        return {"loss": classifier.task_loss(model(batch), batch.targets_U, "classification")}
-
-    done = iter(range(steps))
-    fit(model, order, loss, adamw(model, lr=SETTING["lr"]), _plan(steps, how), streams=streams,
-        schedule=linear,
-        after_step=lambda _: clock.tick(int(data.lengths_N[order(next(done))].sum())))
-
-
-def _examples(count: int) -> Examples:
-    tokens_NT = torch.from_numpy(material.rows(count))
-    lengths_N = torch.from_numpy(material.lengths(count))
-    tokens_NT[torch.arange(tokens_NT.shape[1]) >= lengths_N[:, None]] = PAD
-    return Examples(
-        input_ids_NT=tokens_NT.int(), segments_NT=torch.zeros_like(tokens_NT, dtype=torch.int32),
-        lengths_N=lengths_N, targets_U=torch.from_numpy(material.labels(count)),
-        offsets=torch.arange(count + 1), positions_U=None, pad=PAD,
-    )

@@ -1,6 +1,7 @@
 """What all loops are given: sizes, how to run, clocks.
 
-BENCH_SIZE in the environment chooses the size: `small` for CPUs, `base` for accelerators.
+BENCH_SIZE in the environment chooses the size: `small` for CPUs, `base` for accelerators, `tiny` to
+see in seconds that all works.
 """
 
 import os
@@ -10,6 +11,11 @@ from typing import Any, NamedTuple
 import torch
 
 SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "layers": 1, "hidden": 64, "heads": 1, "intermediate": 256, "gated": 128, "embedding": 64,
+        "generator_hidden": 64, "vocabulary": 512, "batch_size": 4, "sequence_length": 32,
+        "utterances": 2, "image_size": 16, "patch": 8,
+    },
     "small": {
         "layers": 4, "hidden": 128, "heads": 2, "intermediate": 512, "gated": 344,
         "embedding": 128, "generator_hidden": 64, "vocabulary": 8192, "batch_size": 32,

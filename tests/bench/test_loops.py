@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from loops import artefacts, collating, models, ours
-from loops.setting import SETTING, UNITS
+from loops import artefacts, collating, models, ours, plain, trainer
+from loops.setting import SETTING, UNITS, How
 
 from repro.train.streams import Streams
 
@@ -38,3 +38,12 @@ def test_the_peers_crops_and_frames_have_the_shapes_of_ours(tmp_path):
     assert speech["input_features"].shape[-1] == SETTING["mels"] * SETTING["stack"]
     images = collating.collator("contrastive")(collating.examples("contrastive", ROWS))
     assert images["pixel_values"].shape == (ROWS, 3, SETTING["image_size"], SETTING["image_size"])
+
+
+@pytest.mark.parametrize("task", UNITS)
+def test_each_loop_trains_each_task(task):
+    how = How(numerics=ours.FREE, grouped=True)
+    clocks = {loop.__name__: loop.run(task, 2, 4, how) for loop in (ours, plain, trainer)}
+    for name, clock in clocks.items():
+        assert len(clock.entries) == 2, name
+        assert clock.entries[1].units > clock.entries[0].units > 0, name
