@@ -58,6 +58,7 @@ METRICS: dict[str, Metric] = {
     "off_target": Metric("fraction", False),
     "noise_multiplier": Metric("clipping norm", False),
     "wer_without_lm": Metric("fraction", False),
+    "wer_unseen": Metric("fraction", False),
     "forgetting": Metric("fraction", False),
     "mean_iou": Metric("fraction", True),
     "mass_inside": Metric("fraction", True),
