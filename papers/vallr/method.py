@@ -5,7 +5,8 @@ put in as a lip reader makes them, and the sentence is what it must write. B row
 Source: Thomas et al. 2025, second stage.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,50 +26,69 @@ from repro.train.streams import Streams
 class Mistakes:
     """What a lip reader gets wrong: rates per unit, by name.
 
-    substitute, delete, insert: the mean rates; those of a sentence are these times a number that is
-    uniform from 0 to 2, as clips differ. alike: share of substitutions by a unit of the same
-    viseme, where there is one; the others are any unit.
+    guess: of a unit no more than its viseme is seen, and a unit of that viseme is written, each as
+    often as text has it (it may be the right one). substitute: any unit. delete, insert. These are
+    means; those of a sentence are all multiplied by a number that is uniform from 1 - spread to
+    1 + spread, as clips differ.
     """
 
     def __init__(
-        self, *, substitute: float, delete: float, insert: float, alike: float = 0.6
+        self, *, guess: float, substitute: float, delete: float, insert: float, spread: float = 0.5
     ) -> None:
-        rates = {"substitute": substitute, "delete": delete, "insert": insert}
-        for name, rate in (*rates.items(), ("alike", alike)):
+        rates = {"guess": guess, "substitute": substitute, "delete": delete, "insert": insert}
+        for name, rate in (*rates.items(), ("spread", spread)):
             if not 0 <= rate <= 1:
                 raise UserError(f"{name} = {rate}: expected 0 to 1")
-        if substitute + delete > 0.5:
-            raise UserError(f"substitute = {substitute}, delete = {delete}: no more than half of "
-                            "the units can be wrong on average")
-        self.substitute, self.delete, self.insert, self.alike = substitute, delete, insert, alike
+        if (total := guess + substitute + delete) * (1 + spread) > 1:
+            raise UserError(f"guess, substitute and delete: {total} together, with spread = "
+                            f"{spread} more than 1 in some sentences")
+        self.guess, self.substitute, self.delete, self.insert = rates.values()
+        self.spread = spread
 
-    def make(
-        self, units: list[str], neighbours: dict[str, list[str]], rng: np.random.Generator
-    ) -> list[str]:
-        """Return the units with mistakes. neighbours: every unit -> the others of its viseme."""
-        every = list(neighbours)
-        level = rng.uniform(0.0, 2.0)
+    def make(self, units: list[str], looks: "Looks", rng: np.random.Generator) -> list[str]:
+        """Return the units with mistakes."""
+        level = rng.uniform(1 - self.spread, 1 + self.spread)
         found = []
         for unit in units:
-            fate, close, pick, after, which = rng.random(5)
-            if fate < level * self.substitute:
-                near = neighbours[unit] if close < self.alike else []
-                options = near or every
-                unit = options[int(pick * len(options))]
-            elif fate < level * (self.substitute + self.delete):
+            fate, pick, after, which = rng.random(4)
+            fate /= level
+            if fate < self.delete:
                 unit = ""
+            elif fate < self.delete + self.substitute:
+                unit = looks.any(pick)
+            elif fate < self.delete + self.substitute + self.guess:
+                unit = looks.like(unit, pick)
             found.append(unit)
             if after < level * self.insert:
-                found.append(every[int(which * len(every))])
+                found.append(looks.any(which))
         return [unit for unit in found if unit]
 
 
-def neighbours(spelling: Spelling) -> dict[str, list[str]]:
-    """Return for every unit but the blank the others that look the same."""
-    of = viseme_class if spelling.kind == "phones" else letter_class
-    classes = {unit: of(unit) for unit in spelling.units[1:]}
-    return {unit: [other for other, number in classes.items()
-                   if number == classes[unit] and other != unit] for unit in classes}
+class Looks:
+    """The units of a spelling, by what they look like and how often text has them."""
+
+    def __init__(self, spelling: Spelling, sentences: Sequence[Sequence[str]]) -> None:
+        of = viseme_class if spelling.kind == "phones" else letter_class
+        words = Counter(word for line in sentences for word in line)
+        counts: Counter[str] = Counter()
+        for word, times in words.items():
+            for unit in spelling.spell(LANGUAGE, (word,)):
+                counts[spelling.units[unit]] += times
+        self.every = list(spelling.units[1:])
+        self.alike: dict[str, tuple[list[str], np.ndarray]] = {}
+        for unit in self.every:
+            same = [other for other in self.every if of(other) == of(unit)]
+            shares = np.cumsum([counts[other] + 1.0 for other in same])
+            self.alike[unit] = same, shares / shares[-1]
+
+    def any(self, draw: float) -> str:
+        """Return one of all units. draw: uniform from 0 to 1."""
+        return self.every[int(draw * len(self.every))]
+
+    def like(self, unit: str, draw: float) -> str:
+        """Return a unit that looks the same, as often as text has it."""
+        same, shares = self.alike[unit]
+        return same[int(np.searchsorted(shares, draw, side="right"))]
 
 
 class Rewrites:
@@ -111,7 +131,7 @@ class Rewrites:
         """
         clips = Clips(folder)
         sentences, spelling = [line.split() for line in clips.sentences], clips.spelling(self.units)
-        tokenizer, near = vocabularies.load(folder), neighbours(spelling)
+        tokenizer, looks = vocabularies.load(folder), Looks(spelling, sentences)
         size, longest = self.shape.values()
         orders: dict[int, np.ndarray] = {}
 
@@ -129,7 +149,7 @@ class Rewrites:
                      for line in some]
             if self.mistakes is not None:
                 rng = streams.numpy("mistakes", index)
-                asked = [self.mistakes.make(units, near, rng) for units in asked]
+                asked = [self.mistakes.make(units, looks, rng) for units in asked]
             tokens_BT, keep_BT = prompts.rows(
                 prompts.questions(tokenizer, asked), prompts.answers(tokenizer, some), longest,
                 vocabularies.vocab_info(tokenizer).pad)

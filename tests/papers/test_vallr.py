@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from papers.vallr.method import Mistakes, Rewrites, neighbours
+from papers.vallr.method import Looks, Mistakes, Rewrites
 from repro.audio.store import Spelling
 from repro.config import resolved
 from repro.context import RunContext
@@ -22,48 +22,61 @@ from repro.train.streams import Streams
 ROOT = Path(__file__).parents[2]
 PHONES = Spelling("en", "phones", ("<blank>", "p", "b", "m", "t", "a", "i"), {"en": {
     "pat": (1, 5, 4), "bat": (2, 5, 4), "mat": (3, 5, 4), "tip": (4, 6, 1)}})
-NEAR = {"p": ["b", "m"], "b": ["p", "m"], "m": ["p", "b"], "t": [], "a": [], "i": []}
 SENTENCES = ["pat", "bat tip", "mat tip pat", "tip", "tip bat"]
 
 
-def test_neighbours_look_the_same() -> None:
-    assert neighbours(PHONES) == NEAR
+LOOKS = Looks(PHONES, [line.split() for line in SENTENCES])
+
+
+def rates(**given: float) -> Mistakes:
+    return Mistakes(**{"guess": 0.0, "substitute": 0.0, "delete": 0.0, "insert": 0.0} | given)
+
+
+def test_units_of_a_viseme_are_guessed_as_often_as_text_has_them() -> None:
+    """p is said 6 times, b twice and m once; every count is one more, so that all are possible."""
+    assert LOOKS.alike["b"][0] == ["p", "b", "m"]
+    np.testing.assert_allclose(LOOKS.alike["b"][1], np.cumsum([7, 3, 2]) / 12)
+    assert [LOOKS.like("m", draw) for draw in (0.0, 7.1 / 12, 0.99)] == ["p", "b", "m"]
+    assert LOOKS.like("t", 0.7) == "t", "nothing else looks like it"
+    assert LOOKS.any(0.0) == "p" and LOOKS.any(0.999) == "i"
+
+
+def test_letters_look_like_their_sounds() -> None:
     letters = Spelling("en", "letters", ("<blank>", "c", "k", "|", "o"), {"en": {}})
-    assert neighbours(letters) == {"c": ["k"], "k": ["c"], "|": [], "o": []}
+    assert {unit: same for unit, (same, _) in Looks(letters, []).alike.items()} == {
+        "c": ["c", "k"], "k": ["c", "k"], "|": ["|"], "o": ["o"]}
 
 
 def test_mistakes_of_rate_zero_are_none() -> None:
-    none = Mistakes(substitute=0.0, delete=0.0, insert=0.0)
-    assert none.make(list("patmi"), NEAR, np.random.default_rng(0)) == list("patmi")
+    assert rates().make(list("patmi"), LOOKS, np.random.default_rng(0)) == list("patmi")
 
 
 def test_rates_are_those_asked_on_average() -> None:
-    rng = np.random.default_rng(0)
-    line = ["p"] * 20
+    rng, line = np.random.default_rng(0), ["p"] * 20
 
-    def lengths(**rates: float) -> np.ndarray:
-        mistakes = Mistakes(**{"substitute": 0.0, "delete": 0.0, "insert": 0.0} | rates)
-        return np.array([len(mistakes.make(line, NEAR, rng)) for _ in range(3000)])
+    def lengths(**given: float) -> np.ndarray:
+        return np.array([len(rates(**given).make(line, LOOKS, rng)) for _ in range(2000)])
 
     assert lengths(delete=0.1).mean() == pytest.approx(18, abs=0.15)
     assert lengths(insert=0.1).mean() == pytest.approx(22, abs=0.15)
-    assert lengths(delete=0.1).std() > 1.5, "sentences differ in how hard they are to read"
+    assert lengths(delete=0.3).std() > lengths(delete=0.3, spread=0.0).std() + 0.5, (
+        "sentences differ in how hard they are to read")
 
 
-def test_substitutes_are_mostly_of_the_same_viseme() -> None:
-    rng, only = np.random.default_rng(0), Mistakes(
-        substitute=0.5, delete=0.0, insert=0.0, alike=0.9)
-    found = Counter(only.make(["p"], NEAR, rng)[0] for _ in range(6000))
-    changed = 6000 * 0.5
-    assert found["b"] + found["m"] == pytest.approx(changed * (0.9 + 0.1 * 2 / 6), rel=0.06)
-    assert found["t"] + found["a"] + found["i"] == pytest.approx(changed * 0.1 / 2, rel=0.25)
+def test_what_is_guessed_looks_the_same_and_what_is_substituted_is_anything() -> None:
+    rng = np.random.default_rng(0)
+    guessed, any_unit = (Counter(mistakes.make(["m"], LOOKS, rng)[0] for _ in range(4000))
+                         for mistakes in (rates(guess=0.6), rates(substitute=0.6)))
+    assert set(guessed) == {"p", "b", "m"} and set(any_unit) == set("pbmtai")
+    assert guessed["p"] / 4000 == pytest.approx(0.6 * 7 / 12, abs=0.03)
+    assert any_unit["i"] / 4000 == pytest.approx(0.6 / 6, abs=0.02)
 
 
 def test_rates_out_of_range_are_refused() -> None:
-    with pytest.raises(UserError, match="alike = 2"):
-        Mistakes(substitute=0.1, delete=0.1, insert=0.1, alike=2)
-    with pytest.raises(UserError, match="no more than half"):
-        Mistakes(substitute=0.4, delete=0.2, insert=0.0)
+    with pytest.raises(UserError, match="delete = 2"):
+        rates(delete=2)
+    with pytest.raises(UserError, match="more than 1 in some sentences"):
+        rates(guess=0.5, substitute=0.1, delete=0.1)
 
 
 @pytest.fixture
@@ -97,14 +110,13 @@ def test_without_mistakes_a_row_is_the_spelling_and_the_sentence(artefact) -> No
     assert sorted(found) == sorted([
         "p a t = pat", "b a t t i p = bat tip", "m a t t i p p a t = mat tip pat", "t i p = tip",
         "t i p b a t = tip bat"])
-    none = Rewrites(units="phones", batch_size=5, longest=60,
-                    mistakes=Mistakes(substitute=0.0, delete=0.0, insert=0.0))
+    none = Rewrites(units="phones", batch_size=5, longest=60, mistakes=rates())
     assert texts(artefact, none) == found
 
 
 def test_mistakes_are_new_every_epoch_and_the_same_in_every_run(artefact) -> None:
     rows = Rewrites(units="phones", batch_size=5, longest=60,
-                    mistakes=Mistakes(substitute=0.3, delete=0.1, insert=0.1))
+                    mistakes=rates(guess=0.3, delete=0.1, insert=0.1))
     first, second = texts(artefact, rows, 0), texts(artefact, rows, 1)
     assert texts(artefact, rows, 0) == first and sorted(first) != sorted(second)
     ends = {line.rpartition("= ")[2] for line in first}
