@@ -56,6 +56,7 @@ def talking(
     test: int,
     words: tuple[int, int] = (4, 8),
     longest: int = 80,
+    rate: tuple[int, int] = (100, 130),
     withheld: float = 0.2,
     common: int = 200,
     train_people: int = 100,
@@ -69,8 +70,8 @@ def talking(
 
     words: fewest and most of a sentence; longest: frames of a clip. withheld: this share of the
     pool's words, of all but the `common` most frequent, is said in test clips only. Test clips show
-    people and voices that are in no other. Speed 100 to 130 words a minute, pitch and its range 30
-    to 70. Grey, one channel.
+    people and voices that are in no other. rate: least and most words a minute; pitch and its range
+    30 to 70. Grey, one channel.
     """
     said, draw = speech.espeak(espeak), random.Random(f"{seed}/mouths")
     hidden = withheld_words(pool, withheld, common)
@@ -84,7 +85,7 @@ def talking(
         if not chosen or not words[0] <= len(text.split()) <= words[1]:
             continue
         split, person = chosen[0], draw.choice(cast[chosen[0]])
-        prosody = speech.Prosody(draw.randint(100, 130), draw.randint(30, 70), draw.randint(30, 70))
+        prosody = speech.Prosody(draw.randint(*rate), draw.randint(30, 70), draw.randint(30, 70))
         _, phones = said.say(text, f"{language}+{person.voice}", prosody)
         rng = np.random.default_rng(draw.getrandbits(64))
         if phones and frames_of(phones) <= longest:

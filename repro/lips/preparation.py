@@ -29,6 +29,7 @@ def prepare(
     clips: Callable[..., Iterator[Spoken]],
     tokenizer: Callable[..., Tokenizer],
     copies: int = 1,
+    transcribed: float = 0.0,
     size: int = 32,
     channels: int = 1,
     order_seed: int = 42,
@@ -40,7 +41,8 @@ def prepare(
     text(): sentences that may be read or said; clips(sentences): utterances that are seen. Text
     without video is every sentence that no dev or test clip says. corpora/text: these sentences
     and, `copies` times, a pronouncing dictionary of all words in phones and in letters, so that a
-    language model has met the names of the units; 0 = sentences alone.
+    language model has met the names of the units; 0 = no dictionary. transcribed: this share of the
+    sentences stands there again, behind its phones and behind its letters, without any mistake.
     Pronunciations are made word by word by espeak's rules for an accent, and nobody checks them.
     Raises UserError for an empty split, clips of another size, and data that is not fetched.
     """
@@ -67,7 +69,7 @@ def prepare(
     store.write_utterances(ctx.out, rows)
     shards.write_json(ctx.out / clips_on_disk.SENTENCES, sentences)
     ctx.report(step=2, total=3, phase="clips")
-    _write_text(ctx, sentences, tokenizer, copies, order_seed)
+    _write_text(ctx, sentences, tokenizer, copies, transcribed, order_seed)
     shards.write_json(ctx.out / "assets.json", dict(sorted(used.items())))
     shards.write_manifest(ctx.out)
 
@@ -92,13 +94,18 @@ def _spelled(words: set[str], voice: Any, accent: str) -> Tables:
 
 def _write_text(
     ctx: RunContext, sentences: list[str], tokenizer: Callable[..., Tokenizer], copies: int,
-    seed: int,
+    transcribed: float, seed: int,
 ) -> None:
     """Write the tokenizer and corpora/text."""
     spellings = [store.read_spelling(ctx.out / store.spelling_file(LANGUAGE, kind))
                  for kind in ("phones", "letters")]
-    lines = shuffled([*map(prompts.answer, map(str.split, sentences)),
-                      *prompts.dictionary(spellings) * copies], seed, CORPUS)
+    lines = [*map(prompts.answer, map(str.split, sentences)),
+             *prompts.dictionary(spellings) * copies]
+    for line in shuffled(sentences, seed, "transcribed")[: round(transcribed * len(sentences))]:
+        words = tuple(line.split())
+        lines += [prompts.question([one.units[unit] for unit in one.spell(LANGUAGE, words)])
+                  + prompts.answer(words) for one in spellings]
+    lines = shuffled(lines, seed, CORPUS)
     trained = tokenizer(lines)
     vocabularies.save(trained, ctx.out)
     shards.write_corpus(ctx.out / "corpora" / CORPUS, encode_documents(trained, lines),

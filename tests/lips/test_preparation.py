@@ -38,6 +38,18 @@ def test_no_sentence_of_dev_or_test_is_in_the_text(prepare) -> None:
     assert {"c a t = cat", "| c a t = cat", "the cat sat"} <= lines
 
 
+def test_transcribed_sentences_stand_behind_both_codes_and_are_never_of_dev_or_test(prepare) -> None:
+    folder = prepare(transcribed=1.0, copies=0)
+    tokenizer = vocabularies.load(folder)
+    _, batch = CausalRows(corpus="text", batch_size=15, sequence_length=80, packed=False).open(
+        folder, Streams(0))
+    lines = [" ".join(tokenizer.decode(row.tolist()).split()) for row in batch(0)[0]]
+    expected = {"t h e c a t s a t = the cat sat", "| t h e | c a t | s a t = the cat sat"}
+    assert expected <= set(lines)
+    sentences = Clips(folder).sentences
+    assert sorted(line.rpartition("= ")[2] for line in lines) == sorted(sentences * 3)
+
+
 def test_spellings_by_hand(prepare) -> None:
     clips = Clips(prepare())
     for kind, expected in (("phones", list("thecat")), ("letters", list("|the|cat"))):
