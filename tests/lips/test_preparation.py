@@ -38,7 +38,7 @@ def test_no_sentence_of_dev_or_test_is_in_the_text(prepare) -> None:
     assert {"c a t = cat", "| c a t = cat", "the cat sat"} <= lines
 
 
-def test_transcribed_sentences_stand_behind_both_codes_and_are_never_of_dev_or_test(prepare) -> None:
+def test_transcribed_sentences_stand_behind_both_codes_and_none_is_held_out(prepare) -> None:
     folder = prepare(transcribed=1.0, copies=0)
     tokenizer = vocabularies.load(folder)
     _, batch = CausalRows(corpus="text", batch_size=15, sequence_length=80, packed=False).open(
