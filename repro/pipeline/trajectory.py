@@ -42,15 +42,21 @@ def follow(chain: list[dict[str, Any]], data: list[str], seed: int, root: Path) 
                     break
                 folder = Path(home) / f"{link['stage']}.short"
                 short = link | {"config": link["config"] | {"steps": STEPS}}
-                _start(short, inputs, seed, root, folder)
+                _start(short, inputs, seed, root, folder, to_the_end=True)
             inputs = {"data": inputs["data"], link["stage"]: [folder / "out"]}
     return found
 
 
 def _start(
-    link: dict[str, Any], inputs: dict[str, list[Path]], seed: int, root: Path, folder: Path
+    link: dict[str, Any],
+    inputs: dict[str, list[Path]],
+    seed: int,
+    root: Path,
+    folder: Path,
+    to_the_end: bool = False,
 ) -> tuple[bool, Trajectory]:
-    """Start a stage; return whether it came to its end, and its trajectory."""
+    """Start a stage; return whether it came to its end, and its trajectory. to_the_end: it is not
+    stopped after STEPS updates (a stage of several tasks has that many for each)."""
     losses: list[float] = []
 
     def on_report(*, loss: float | None, **_: Any) -> None:
@@ -67,7 +73,7 @@ def _start(
         out=folder / "out",
         checkpoints=folder / "checkpoints",
         on_report=on_report,
-        stop_requested=lambda: len(losses) >= STEPS,
+        stop_requested=lambda: not to_the_end and len(losses) >= STEPS,
     )
     ended = True
     try:
