@@ -56,19 +56,16 @@ def make(
 
 
 def main(store: Store, processes: int, keys: Sequence[str]) -> None:
-    """Make prepared runs, stage by stage, in children of this process."""
+    """Make prepared runs in children of this process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    stages: dict[str, list[str]] = {}
+    needs: dict[str, set[str]] = {}
     for key in keys:
         made_of = store.entry(key).read("request")["ingredients"]
-        stages.setdefault(made_of["stage"], []).append(key)
+        needs[key] = {one for some in made_of["inputs"].values() for one in some} & set(keys)
         _load(made_of["config"])
-    driver = os.getppid()
-    for stage, some in stages.items():
-        started = time.monotonic()
-        if not _finish(store, processes, some, driver):
-            return
-        print(f"  {stage}: {len(some)} runs in {time.monotonic() - started:.0f} s", flush=True)
+    started = time.monotonic()
+    if _finish(store, processes, needs, os.getppid()):
+        print(f"  {len(needs)} runs in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _load(config: object) -> None:
@@ -79,15 +76,16 @@ def _load(config: object) -> None:
         importlib.import_module(module)
 
 
-def _finish(store: Store, processes: int, keys: Sequence[str], driver: int) -> bool:
-    """Make independent runs; return whether all are done. Nothing is started after a failure, or
-    once the driver is gone."""
-    waiting, starts = list(keys), Counter[str]()
+def _finish(store: Store, processes: int, needs: dict[str, set[str]], driver: int) -> bool:
+    """Make runs, each when what it needs is there; return whether all are done. Nothing is started
+    after a failure, or once the driver is gone."""
+    waiting, starts, done = list(needs), Counter[str](), set[str]()
     living: dict[int, str] = {}
     try:
         while (waiting or living) and os.getppid() == driver:
-            while waiting and len(living) < processes:
-                key = waiting.pop(0)
+            while len(living) < processes and (
+                    key := next((one for one in waiting if needs[one] <= done), None)):
+                waiting.remove(key)
                 starts[key] += 1
                 living[_fork(store, key)] = key
             pid = os.waitpid(-1, os.WNOHANG)[0]
@@ -97,11 +95,12 @@ def _finish(store: Store, processes: int, keys: Sequence[str], driver: int) -> b
             key = living.pop(pid)
             entry = store.entry(key)
             if entry.is_done:
+                done.add(key)
                 continue
             if entry.read("failed") or starts[key] == STARTS:
                 break
             waiting.insert(0, key)
-        return not waiting and not living and all(store.entry(key).is_done for key in keys)
+        return done == set(needs)
     finally:
         for pid in living:
             os.kill(pid, signal.SIGKILL)
