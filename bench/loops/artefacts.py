@@ -10,6 +10,7 @@ from loops import material
 from loops.setting import SEP, SETTING, SPECIAL
 from repro.audio import store as audio
 from repro.data import shards
+from repro.data.growing import GrowingArray
 from repro.text import tokenizer as vocabularies
 from repro.text.languages import WORD_MARKS, tag
 from repro.vision import pictures
@@ -50,7 +51,7 @@ def _corpus(folder: Path, documents: list[np.ndarray]) -> None:
 
 
 def _speech(folder: Path, count: int) -> None:
-    writer, found = audio.FeatureWriter(folder / audio.FEATURES, SETTING["mels"]), []
+    writer, found = GrowingArray(folder / audio.FEATURES, np.float16, (SETTING["mels"],)), []
     for number, (features_FM, units) in enumerate(material.utterances(count)):
         found.append({
             "id": str(number), "language": LANGUAGE, "speaker": "1", "split": "train",

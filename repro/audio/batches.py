@@ -120,16 +120,18 @@ def batches_of_epoch(
 
 def collate(speech: Speech, spelling: Spelling, entries: list[Entry]) -> Batch:
     """Return utterances as one batch, padded with zeros (features) and blanks (labels)."""
-    labels = [spelling.spell(entry.language, entry.words) for entry in entries]
+    labels_BU, units_B = padded([spelling.spell(one.language, one.words) for one in entries])
     frames = max(entry.frames for entry in entries)
     features_BTM = np.zeros((len(entries), frames, speech.features.shape[1]), np.float32)
-    labels_BU = np.zeros((len(entries), max(map(len, labels))), np.int64)
-    for row, (entry, ids) in enumerate(zip(entries, labels, strict=True)):
+    for row, entry in enumerate(entries):
         features_BTM[row, : entry.frames] = speech.of(entry)
+    frames_B = torch.tensor([entry.frames for entry in entries])
+    return torch.from_numpy(features_BTM), frames_B, labels_BU, units_B
+
+
+def padded(labels: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Return (labels_BU padded with blanks, units_B), int64."""
+    labels_BU = np.zeros((len(labels), max(map(len, labels))), np.int64)
+    for row, ids in enumerate(labels):
         labels_BU[row, : len(ids)] = ids
-    return (
-        torch.from_numpy(features_BTM),
-        torch.tensor([entry.frames for entry in entries]),
-        torch.from_numpy(labels_BU),
-        torch.tensor([len(ids) for ids in labels]),
-    )
+    return torch.from_numpy(labels_BU), torch.tensor([len(ids) for ids in labels])

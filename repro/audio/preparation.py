@@ -7,13 +7,16 @@ in phones is that of its words, joined, as a lexicon would give it.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from repro.audio import espeak as speech
 from repro.audio import phones, store, subwords
 from repro.audio.features import WIDTH, log_mel, normalised
-from repro.audio.store import FeatureWriter, Kind
+from repro.audio.store import Kind
 from repro.audio.utterances import Caption, Utterance, words_of
 from repro.context import RunContext
 from repro.data import assets
+from repro.data.growing import GrowingArray
 from repro.data.shards import write_json, write_manifest
 from repro.errors import UserError
 
@@ -49,7 +52,7 @@ def prepare(
     ctx.out.mkdir(parents=True, exist_ok=True)
     with assets.recorded() as used:
         speech.espeak(espeak)
-        writer = FeatureWriter(ctx.out / store.FEATURES, mels)
+        writer = GrowingArray(ctx.out / store.FEATURES, np.float16, (mels,))
         rows = list(_read(ctx, sources, writer, mels, longest))
         writer.close()
         languages = sorted({language for members in groups.values() for language in members})
@@ -74,7 +77,7 @@ def prepare(
 
 
 def _read(
-    ctx: RunContext, sources: Iterable[Callable], writer: FeatureWriter, mels: int, longest: int
+    ctx: RunContext, sources: Iterable[Callable], writer: GrowingArray, mels: int, longest: int
 ) -> Iterator[dict[str, Any]]:
     """Write the features of every utterance; yield its row."""
     done = 0

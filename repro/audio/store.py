@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,33 +57,6 @@ class Spelling:
     def spell(self, language: str, words: tuple[str, ...]) -> list[int]:
         """Return the ids of a sentence. Raises KeyError for a word that is not in it."""
         return [unit for word in words for unit in self.words[language][word]]
-
-
-class FeatureWriter:
-    """Writes features.npy utterance by utterance: memory stays at one of them."""
-
-    def __init__(self, path: Path, mels: int) -> None:
-        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115, closed by `close`
-        self.mels, self.frames = mels, 0
-        self._header()
-
-    def add(self, features_TM: np.ndarray) -> int:
-        """Append (T, mels) floats as float16 and return where they start."""
-        start = self.frames
-        self._file.write(np.ascontiguousarray(features_TM, dtype=np.float16).data)
-        self.frames += len(features_TM)
-        return start
-
-    def close(self) -> None:
-        """Write the final length into the header."""
-        self._file.seek(0)
-        self._header()
-        self._file.close()
-
-    def _header(self) -> None:
-        # numpy pads the header for growth of the first axis, so its size does not depend on length.
-        fields = {"descr": "<f2", "fortran_order": False, "shape": (self.frames, self.mels)}
-        np.lib.format.write_array_header_1_0(self._file, fields)
 
 
 class Speech:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.audio.batches import OrderStreams
+from repro.audio.batches import OrderStreams, padded
 from repro.audio.store import Spelling, spelling_file
 from repro.errors import UserError
 from repro.lips.clips import LANGUAGE, Clip, Clips
@@ -69,7 +69,8 @@ class ClipRows:
 
         def batch(index: int) -> Batch:
             some = [at(place) for place in range(index * size, (index + 1) * size)]
-            return (videos(clips, some, frames), *labels(spelling, some))
+            spelled = [spelling.spell(LANGUAGE, clip.words) for clip in some]
+            return (videos(clips, some, frames), *padded(spelled))
 
         return spelling, batch
 
@@ -103,12 +104,3 @@ def videos(clips: Clips, some: list[Clip], frames: int) -> Tensor:
         video = np.asarray(clips.video(clip))
         rows.append(np.concatenate([video, np.repeat(video[-1:], frames - len(video), axis=0)]))
     return torch.from_numpy(np.stack(rows))
-
-
-def labels(spelling: Spelling, some: list[Clip]) -> tuple[Tensor, Tensor]:
-    """Return (labels_BU padded with blanks, units_B), int64."""
-    spelled = [spelling.spell(LANGUAGE, clip.words) for clip in some]
-    labels_BU = np.zeros((len(some), max(map(len, spelled))), np.int64)
-    for row, ids in enumerate(spelled):
-        labels_BU[row, : len(ids)] = ids
-    return torch.from_numpy(labels_BU), torch.tensor([len(ids) for ids in spelled])

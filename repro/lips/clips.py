@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -35,36 +34,6 @@ class Clip:
     start: int
     frames: int
     phones: tuple[tuple[str, float, float], ...] = ()
-
-
-class FrameWriter:
-    """Writes frames.npy utterance by utterance: memory stays at one of them."""
-
-    def __init__(self, path: Path, size: int, channels: int = 1) -> None:
-        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115, closed by `close`
-        self.picture, self.frames = (channels, size, size), 0
-        self._header()
-
-    def add(self, video_TCSS: np.ndarray) -> int:
-        """Append frames and return where they start. Raises UserError for another picture size."""
-        if video_TCSS.shape[1:] != self.picture:
-            raise UserError(f"{self._file.name}: pictures of {video_TCSS.shape[1:]}, expected "
-                            f"{self.picture}: channels, height, width")
-        start = self.frames
-        self._file.write(np.ascontiguousarray(video_TCSS, dtype=np.uint8).data)
-        self.frames += len(video_TCSS)
-        return start
-
-    def close(self) -> None:
-        """Write the final length into the header."""
-        self._file.seek(0)
-        self._header()
-        self._file.close()
-
-    def _header(self) -> None:
-        # numpy pads the header for growth of the first axis, so its size does not depend on length.
-        fields = {"descr": "|u1", "fortran_order": False, "shape": (self.frames, *self.picture)}
-        np.lib.format.write_array_header_1_0(self._file, fields)
 
 
 class Clips:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from repro.audio import espeak as speech
@@ -11,10 +12,11 @@ from repro.context import RunContext
 from repro.data import assets, shards
 from repro.data.documents import shuffled
 from repro.data.encoding import encode_documents
+from repro.data.growing import GrowingArray
 from repro.errors import UserError
 from repro.lips import clips as clips_on_disk
 from repro.lips import prompts
-from repro.lips.clips import BORDER, LANGUAGE, FrameWriter
+from repro.lips.clips import BORDER, LANGUAGE
 from repro.lips.mouths import Spoken
 from repro.text import tokenizer as vocabularies
 
@@ -51,7 +53,8 @@ def prepare(
         voice = speech.espeak(espeak)
         pool = text()
         ctx.report(step=1, total=3, phase="text")
-        writer = FrameWriter(ctx.out / clips_on_disk.FRAMES, size, channels)
+        writer = GrowingArray(ctx.out / clips_on_disk.FRAMES, np.uint8,
+                              (channels, size, size))
         rows = list(_write(ctx, clips(pool), writer))
         writer.close()
         words = {word for line in pool for word in line.split()}
@@ -74,7 +77,7 @@ def prepare(
     shards.write_manifest(ctx.out)
 
 
-def _write(ctx: RunContext, clips: Iterator[Spoken], writer: FrameWriter) -> Iterator[dict]:
+def _write(ctx: RunContext, clips: Iterator[Spoken], writer: GrowingArray) -> Iterator[dict]:
     """Write the frames of every utterance; yield its row."""
     for done, clip in enumerate(clips, 1):
         if done % 100 == 0:

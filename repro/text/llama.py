@@ -21,7 +21,16 @@ def tokenizer(
     vocab_size: what it must have; dry runs know it without the file. Raises UserError when it is
     neither in the local cache nor reachable, or of another family or size.
     """
-    found = renamed(json.loads(pretrained(texts, name=name, revision=revision).to_str()), name)
+    return sized(renamed(contents(texts, name, revision), name), name, vocab_size)
+
+
+def contents(texts: Sequence[str], name: str, revision: str) -> dict[str, Any]:
+    """Return the tokenizer.json of a published tokenizer. Raises UserError as `pretrained`."""
+    return json.loads(pretrained(texts, name=name, revision=revision).to_str())
+
+
+def sized(found: Tokenizer, name: str, vocab_size: int) -> Tokenizer:
+    """Return the tokenizer. Raises UserError if it is of another size."""
     if found.get_vocab_size() != vocab_size:
         raise UserError(f"tokenizer.vocab_size = {vocab_size}: {name} has "
                         f"{found.get_vocab_size()}")

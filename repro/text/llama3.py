@@ -7,7 +7,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from repro.errors import UserError
-from repro.text.tokenizer import CLS, MASK, PAD, SEP, UNK, pretrained, with_template
+from repro.text.llama import contents, sized
+from repro.text.tokenizer import CLS, MASK, PAD, SEP, UNK, with_template
 
 # The last three are reserved: no text was ever written with them.
 NAMES = {"<|begin_of_text|>": CLS, "<|end_of_text|>": SEP, "<|reserved_special_token_0|>": PAD,
@@ -22,11 +23,7 @@ def tokenizer(
     vocab_size: what it must have; dry runs know it without the file. Raises UserError when it is
     neither in the local cache nor reachable, or of another family or size.
     """
-    found = renamed(json.loads(pretrained(texts, name=name, revision=revision).to_str()), name)
-    if found.get_vocab_size() != vocab_size:
-        raise UserError(f"tokenizer.vocab_size = {vocab_size}: {name} has "
-                        f"{found.get_vocab_size()}")
-    return found
+    return sized(renamed(contents(texts, name, revision), name), name, vocab_size)
 
 
 def renamed(content: dict[str, Any], name: str) -> Tokenizer:

@@ -10,7 +10,6 @@ import pytest
 
 from repro.audio import preparation, subwords
 from repro.audio.utterances import Utterance
-from repro.context import RunContext
 from repro.data import assets
 
 SENTENCES = ["a cat", "the dog sat", "a dog", "the cat sat on a mat", "on the mat", "a mat sat"]
@@ -40,18 +39,6 @@ class Voice:
 
     def pronounce(self, text: str, language: str) -> list[str]:
         return list(SAID[text])
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Callable[..., RunContext]:
-    def make(stage: str, **inputs: Path) -> RunContext:
-        out = tmp_path / stage
-        out.mkdir(exist_ok=True)
-        return RunContext(stage=stage, arm="any", seed=0, out=out,
-                          checkpoints=tmp_path / f"{stage}-checkpoints",
-                          inputs={name: [path] for name, path in inputs.items()})
-
-    return make
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import torch
 
 from repro.audio import store
 from repro.audio.batches import SpeechRows
-from repro.audio.store import FeatureWriter, Speech, write_spelling
+from repro.audio.store import Speech, write_spelling
 from repro.context import RunContext
+from repro.data.growing import GrowingArray
 from repro.data.shards import write_json, write_manifest
 from repro.errors import UserError
 from repro.evaluate.transcription import Recogniser, load, remembered, transcribe, word_error_rate
@@ -53,7 +54,7 @@ def utterance(words: list[str], rng: np.random.Generator) -> np.ndarray:
 def data(tmp_path_factory):
     """Two languages of the same four words."""
     folder, rng = tmp_path_factory.mktemp("speech"), np.random.default_rng(0)
-    writer, rows = FeatureWriter(folder / store.FEATURES, 6), []
+    writer, rows = GrowingArray(folder / store.FEATURES, np.float16, (6,)), []
     for language in ("xx", "zz"):
         for number in range(40):
             words = [str(word) for word in rng.choice(sorted(WORDS), size=2)]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from repro.audio.espeak import Phone
-from repro.context import RunContext
 from repro.lips import preparation
 from repro.lips.articulation import frames_of, tracks
 from repro.lips.mouths import Spoken
@@ -35,18 +34,6 @@ def spoken(pool: list[str], /, *, sentences: int = 8, size: int = 16) -> Iterato
         rng = np.random.default_rng(index)
         video = render(tracks(phones, frames_of(phones)), look(rng), rng, size)[:, None]
         yield Spoken(f"clip-{index}", f"person-{index}", SPLITS[index], text, video, tuple(phones))
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Callable[..., RunContext]:
-    def make(stage: str, **inputs: Path) -> RunContext:
-        out = tmp_path / stage
-        out.mkdir(exist_ok=True)
-        return RunContext(stage=stage, arm="any", seed=0, out=out,
-                          checkpoints=tmp_path / f"{stage}-checkpoints",
-                          inputs={name: [path] for name, path in inputs.items()})
-
-    return make
 
 
 @pytest.fixture
