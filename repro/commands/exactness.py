@@ -1,6 +1,8 @@
 """Same key, same bytes: verify, golden."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import click
 
@@ -17,6 +19,7 @@ from repro.commands.common import (
     write_resolved,
 )
 from repro.errors import UserError
+from repro.paper import Paper
 
 
 @click.command()
@@ -36,24 +39,39 @@ def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[
 
     chosen = chosen_papers("verify", papers, everything)
     found = settings.load(chosen[0].root, cluster=cluster)
-    certificates = []
-    for paper in chosen:
+    for paper in chosen:  # here, not in the threads: gin is one for a process
         write_resolved(paper, profile)
-        former = None
-        try:
-            former = verifying.committed(paper)
-        except UserError as error:  # what is damaged is made anew
-            click.echo(str(error), err=True)
-        certificate = verifying.verify(paper, profile, found, choose(found.log_level),
-                                       seeds=found.suite.seeds[:seeds], arms=arms)
-        if not arms:
-            verifying.write(certificate, paper)
-        if not as_json:
-            click.echo(verifying.render(certificate, former))
-        certificates.append(certificate)
+
+    def one(paper: Paper) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        return verifying.verify(paper, profile, found, choose(found.log_level),
+                                seeds=found.suite.seeds[:seeds], arms=arms), _former(paper)
+
+    certificates = []
+    # One way of every paper has a single worker: two papers at once keep two cores busy.
+    pool = ThreadPoolExecutor(1 if found.cluster else found.workers)
+    try:
+        for paper, (certificate, former) in zip(chosen, pool.map(one, chosen), strict=True):
+            if not arms:
+                verifying.write(certificate, paper)
+            if not as_json:
+                click.echo(verifying.render(certificate, former))
+            certificates.append(certificate)
+    finally:
+        pool.shutdown(cancel_futures=True)
     if as_json:
         emit(certificates, as_json, str)
     sys.exit(not all(certificate["identical"] for certificate in certificates))
+
+
+def _former(paper: Paper) -> dict[str, Any] | None:
+    """Return the committed certificate; one that is damaged is told of and made anew."""
+    from repro.pipeline import verify as verifying
+
+    try:
+        return verifying.committed(paper)
+    except UserError as error:
+        click.echo(str(error), err=True)
+        return None
 
 
 @click.command()

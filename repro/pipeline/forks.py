@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro.pipeline.environment import merged, variables
-from repro.pipeline.progress import Display
 from repro.pipeline.spec import RunSpec
 from repro.pipeline.store import Store
 
@@ -31,7 +30,6 @@ def make(
     specs: Sequence[RunSpec],
     root: Path,
     processes: int,
-    display: Display,
     assets: Path | None = None,
 ) -> None:
     """Make runs (upstream first) that the store lacks, at most `processes` at once. Those that
@@ -42,14 +40,10 @@ def make(
     numerics = next((spec.numerics for spec in missing if spec.numerics), None)
     worker = subprocess.Popen(
         [sys.executable, "-m", __name__, str(store.root), str(processes)],
-        env=merged(variables(numerics, 1, root, assets)), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        env=merged(variables(numerics, 1, root, assets)), text=True, stdin=subprocess.PIPE)
     with worker:
         try:
-            worker.stdin.write("\n".join(spec.key for spec in missing))
-            worker.stdin.close()
-            for line in worker.stdout:
-                display.say(line.rstrip())
+            worker.communicate("\n".join(spec.key for spec in missing))
         except BaseException:
             worker.terminate()
             raise
@@ -63,9 +57,7 @@ def main(store: Store, processes: int, keys: Sequence[str]) -> None:
         made_of = store.entry(key).read("request")["ingredients"]
         needs[key] = {one for some in made_of["inputs"].values() for one in some} & set(keys)
         _load(made_of["config"])
-    started = time.monotonic()
-    if _finish(store, processes, needs, os.getppid()):
-        print(f"  {len(needs)} runs in {time.monotonic() - started:.0f} s", flush=True)
+    _finish(store, processes, needs, os.getppid())
 
 
 def _load(config: object) -> None:
@@ -76,9 +68,9 @@ def _load(config: object) -> None:
         importlib.import_module(module)
 
 
-def _finish(store: Store, processes: int, needs: dict[str, set[str]], driver: int) -> bool:
-    """Make runs, each when what it needs is there; return whether all are done. Nothing is started
-    after a failure, or once the driver is gone."""
+def _finish(store: Store, processes: int, needs: dict[str, set[str]], driver: int) -> None:
+    """Make runs, each when what it needs is there. Nothing is started after a failure, or once the
+    driver is gone."""
     waiting, starts, done = list(needs), Counter[str](), set[str]()
     living: dict[int, str] = {}
     try:
@@ -100,7 +92,6 @@ def _finish(store: Store, processes: int, needs: dict[str, set[str]], driver: in
             if entry.read("failed") or starts[key] == STARTS:
                 break
             waiting.insert(0, key)
-        return done == set(needs)
     finally:
         for pid in living:
             os.kill(pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +73,10 @@ def verify(
     made = {}
     for way in ways:
         display.say(f"{paper.slug}: {way.name}: {way.about}")
+        began = time.monotonic()
         made[way.name] = make(way, home / way.name, [paper], runs, settings, display)
+        display.say(f"{paper.slug}: {way.name}: {len(made[way.name])} runs in "
+                    f"{time.monotonic() - began:.0f} s")
     wrong = [line for way in ways[1:] for line in differences(made[ALONE.name], made[way.name],
                                                                way.name)]
     if not wrong:
@@ -174,8 +178,7 @@ def make(
         if drive(runs, {}, papers, here, store, display).wish:
             raise UserError(f"verify: stopped ({folder.parent} is left)")
     else:
-        forks.make(store, specs, settings.root, way.workers or settings.workers, display,
-                   settings.assets)
+        forks.make(store, specs, settings.root, way.workers or settings.workers, settings.assets)
     for spec in specs:
         entry = store.entry(spec.key)
         if failed := entry.read("failed"):
