@@ -41,17 +41,18 @@ def trial(slug: str, arm: str, setting: str, value: str, judge: list[str], work:
     if paper.stages.get("finetune") == "repro.evaluate.finetuning.finetune":
         bindings.append(f"finetuning.finetune.dev_examples = {DEV_EXAMPLES}")
     arms = resolve(paper, "mini", overrides=bindings).tree["arms"]
-    source = paper.provider(arm, "data")
-    inputs = {"data": [paper.dir / "out" / "mini" / str(source) / "data"]}
     stages = [stage for stage in paper.stages if (trains(stage) or stage == EVAL)
               and paper.provider(arm, stage)]
     if not judge:
         stages.remove("eval")
+    earlier: dict[str, list[Path]] = {}
     for stage in stages:
         maker = arm if stage in arms[arm] else str(paper.provider(arm, stage))
-        config = arms[maker][stage]["config"]
-        out = _made(paper, stage, maker, config, inputs, work)
-        inputs = {"data": inputs["data"], stage: [out]}
+        source = paper.provider(maker, "data")
+        data = paper.dir / "out" / "mini" / str(source) / "data"
+        out = _made(paper, stage, maker, arms[maker][stage]["config"],
+                    {"data": [data], **earlier}, work)
+        earlier = {stage: [out]}
     tuned = "pretrain" if paper.provider(arm, "pretrain") else "finetune"
     row = {"arm": arm, "setting": setting, "value": float(value), "seed": SEED,
            "steps": arms[str(paper.provider(arm, tuned))][tuned]["config"]["steps"]}
