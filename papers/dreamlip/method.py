@@ -22,7 +22,7 @@ from repro.losses.contrastive import (
     similarity_flops,
 )
 from repro.nn import flops
-from repro.nn.clip import embed_images, forward_flops, patch_flops
+from repro.nn.clip import embed_patches, forward_flops
 from repro.text.tokenizer import VocabInfo
 from repro.train.streams import Streams
 from repro.vision.texts import RAW, SENTENCES
@@ -132,7 +132,7 @@ class DreamLIP(ImageText):
         step: int,
     ) -> dict[str, torch.Tensor]:
         """Return {"loss", "global", "local"}, nats. images uint8, tokens int64, on the CPU."""
-        images_BD, patches_BPD = embed_images(model.clip, images_BCSS)
+        images_BD, patches_BPD = embed_patches(model.clip, images_BCSS)
         texts_BKD = embed_groups(model.clip, tokens_BKT)
         whole = multi_positive(images_BD, texts_BKD, model.clip.logit_scale.exp())
         local = grouping_loss(
@@ -153,6 +153,6 @@ class DreamLIP(ImageText):
         patches = (vision.image_size // vision.patch_size) ** 2
         grouping = 2 * flops.linear(rows, clip.projection_dim, patches)  # likeness, weighted sum
         return flops.training(
-            forward_flops(clip, batch_size, rows, sequence_length)
-            + similarity_flops(clip, batch_size, texts) + patch_flops(clip, batch_size)
+            forward_flops(clip, batch_size, rows, sequence_length, patches=True)
+            + similarity_flops(clip, batch_size, texts)
             + grouping + flops.linear(rows, clip.projection_dim, rows))

@@ -13,7 +13,7 @@ from transformers import CLIPModel
 
 from repro.context import RunContext
 from repro.errors import UserError
-from repro.nn.clip import embed_images, embed_texts
+from repro.nn.clip import embed_images, embed_patches, embed_texts
 from repro.train import determinism
 from repro.vision import crops
 from repro.vision.batches import as_images, framed
@@ -43,21 +43,22 @@ class Reader:
         self.image_size = self.model.config.vision_config.image_size
         self.sequence_length = self.model.config.text_config.max_position_embeddings
 
+    @torch.no_grad()
     def images(self) -> torch.Tensor:
         """Return every image of the set, (N, D) on the CPU, of length 1."""
-        return torch.cat([images.cpu() for images, _ in self._embedded()])
+        return torch.cat([embed_images(self.model, pixels).cpu() for pixels in self._pixels()])
 
+    @torch.no_grad()
     def patches(self) -> Iterator[torch.Tensor]:
         """Yield the patches of every image in turn, (P, D), of length 1."""
-        for _, patches_BPD in self._embedded():
-            yield from patches_BPD.cpu()
+        for pixels in self._pixels():
+            yield from embed_patches(self.model, pixels)[1].cpu()
 
-    def _embedded(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _pixels(self) -> Iterator[torch.Tensor]:
         for start in range(0, len(self.set), ROWS):
             places = range(start, min(start + ROWS, len(self.set)))
             pixels = [crops.whole(self.set.image(i), size=self.image_size) for i in places]
-            with torch.no_grad():
-                yield embed_images(self.model, as_images(pixels))
+            yield as_images(pixels)
 
     def texts(self, chosen: list[list[np.ndarray]]) -> torch.Tensor:
         """Return one vector for each list of texts, (G, D): the mean of their vectors, of length 1.

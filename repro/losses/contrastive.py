@@ -66,7 +66,7 @@ class ImageText:
         step: int,
     ) -> dict[str, torch.Tensor]:
         """Return {"loss": nats}. images_BCSS uint8, tokens_BKT int64, both on the CPU."""
-        images_BD, _ = embed_images(model, images_BCSS)
+        images_BD = embed_images(model, images_BCSS)
         texts_BKD = embed_groups(model, tokens_BKT)
         return {"loss": multi_positive(images_BD, texts_BKD, model.logit_scale.exp())}
 

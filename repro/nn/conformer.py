@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 
 from repro.errors import UserError
 from repro.nn import flops
+from repro.nn.dropout import Dropout
 
 
 def conformer(
@@ -33,16 +34,17 @@ def conformer(
     """Return a Conformer with a linear layer over `units`, from torch's global generator.
 
     stack: frames joined into one input; the output has as many fewer steps. kernel: of the
-    depthwise convolution. positions: outputs for which sinusoids are kept ready; more are made when
-    needed. Relative positions as in Transformer-XL. A vector for masked inputs is part of it, used
-    in self-supervised training only. Raises UserError if heads does not divide hidden.
+    depthwise convolution. dropout: everywhere (`repro.nn.dropout`). positions: outputs for which
+    sinusoids are kept ready; more are made when needed. Relative positions as in Transformer-XL. A
+    vector for masked inputs is part of it, used in self-supervised training only. Raises UserError
+    if heads does not divide hidden.
     Source: Gulati et al. 2020, in the form of transformers' Wav2Vec2Bert.
     """
     if heads < 1 or hidden % heads:
         raise UserError(f"heads = {heads}: must divide hidden = {hidden}")
     if stack < 1:
         raise UserError(f"stack = {stack}: expected at least 1")
-    return Wav2Vec2BertForCTC(
+    model = Wav2Vec2BertForCTC(
         Wav2Vec2BertConfig(
             vocab_size=units,
             pad_token_id=0,
@@ -67,6 +69,10 @@ def conformer(
             frame_stack=stack,
         )
     )
+    for name, module in list(model.named_modules()):
+        if type(module) is nn.Dropout:
+            model.set_submodule(name, Dropout(module.p))
+    return model
 
 
 def stacked(

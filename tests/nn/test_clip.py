@@ -43,7 +43,8 @@ def test_vectors_are_those_of_transformers_forward_pass():
     with torch.no_grad():
         theirs = ours(input_ids=texts(), pixel_values=(images() / 255 - mean) / std,
                       attention_mask=texts() != 0)
-        torch.testing.assert_close(clips.embed_images(ours, images())[0], theirs.image_embeds)
+        torch.testing.assert_close(clips.embed_images(ours, images()), theirs.image_embeds)
+        torch.testing.assert_close(clips.embed_patches(ours, images())[0], theirs.image_embeds)
         torch.testing.assert_close(clips.embed_texts(ours, texts()), theirs.text_embeds)
 
 
@@ -64,7 +65,7 @@ def test_patches_lie_where_they_are():
             layer.self_attn.out_proj.weight.zero_()
         changed = images(1)
         changed[:, :, :8, 8:] = 255 - changed[:, :, :8, 8:]
-        before, after = (clips.embed_images(ours, i)[1][0] for i in (images(1), changed))
+        before, after = (clips.embed_patches(ours, i)[1][0] for i in (images(1), changed))
     assert before.shape == (4, 8)
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(before, after, strict=True)]
     assert same == [True, False, True, True]
@@ -86,22 +87,25 @@ def test_what_is_saved_loads_with_the_auto_class(tmp_path):
             clips.embed_texts(loaded, texts()), clips.embed_texts(ours, texts()))
 
 
-def test_recomputing_changes_no_gradient():
+@pytest.mark.parametrize("embed", [
+    clips.embed_images, lambda ours, some: clips.embed_patches(ours, some)[1]])
+def test_recomputing_changes_no_gradient(embed):
     gradients = []
     for recompute in (False, True):
         ours = model(recompute=recompute).train()
-        clips.embed_images(ours, images())[1].sum().backward()
+        embed(ours, images()).sum().backward()
         gradients.append(ours.vision_model.embeddings.patch_embedding.weight.grad)
     torch.testing.assert_close(*gradients)
 
 
-def test_operations_are_those_that_torch_counts():
-    ours = model()
+@pytest.mark.parametrize("patches", [False, True])
+def test_operations_are_those_that_torch_counts(patches):
+    ours = model(text_layers=2)
+    embed = clips.embed_patches if patches else clips.embed_images
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        clips.embed_images(ours, images())
+        embed(ours, images())
         clips.embed_texts(ours, texts())
-    expected = clips.forward_flops(ours, 3, 3, 7) + clips.patch_flops(ours, 3)
-    assert counter.get_total_flops() == expected
+    assert counter.get_total_flops() == clips.forward_flops(ours, 3, 3, 7, patches)
 
 
 @pytest.mark.parametrize("wrong", [{"heads": 3}, {"text_heads": 5}, {"patch": 5}, {"layers": 0}])

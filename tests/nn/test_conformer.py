@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCTC
 
 from repro.errors import UserError
 from repro.nn.conformer import conformer, log_probabilities, outputs_of, stacked, training_flops
+from repro.nn.dropout import Dropout
 
 
 def test_stacking_by_hand() -> None:
@@ -29,6 +31,14 @@ def test_probabilities_sum_to_one_at_every_output() -> None:
     found, outputs = log_probabilities(model, torch.randn(2, 10, 8), torch.tensor([10, 4]))
     assert found.shape == (2, 4, 7) and outputs.tolist() == [4, 2]
     torch.testing.assert_close(found.exp().sum(dim=-1), torch.ones(2, 4))
+
+
+def test_every_dropout_is_the_cheap_one_at_the_rate_asked_for() -> None:
+    model = conformer(7, mels=8, stack=3, hidden=16, layers=2, heads=2, intermediate=32,
+                      dropout=0.25)
+    found = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    assert len(found) > 2 * 5 and {type(module) for module in found} == {Dropout}
+    assert {module.p for module in found} == {0.25}
 
 
 def test_an_exported_model_is_loaded_by_name(tmp_path) -> None:

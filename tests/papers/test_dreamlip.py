@@ -98,12 +98,12 @@ def test_without_the_grouping_loss_it_is_several_positives():
     models = [objective.build(VOCAB, Streams(0)) for objective in (plain, method)]
     losses = [objective.loss(model, *batch(), Streams(0), 0)["loss"]
               for objective, model in zip((plain, method), models, strict=True)]
-    assert torch.equal(*losses)
+    torch.testing.assert_close(*losses, rtol=1e-6, atol=0)  # two orders of float32 sums
     for loss in losses:
         loss.backward()
     for (name, one), other in zip(models[0].named_parameters(), models[1].clip.parameters(),
                                   strict=True):
-        assert torch.equal(one.grad, other.grad), name
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=5e-6, msg=name)
 
 
 def test_both_temperatures_learn_and_stay_in_range():
