@@ -29,15 +29,20 @@ from repro.errors import UserError
 @PROFILE
 @click.option("--paper", help="Default: the paper of this directory.",
               shell_complete=completing.papers)
+@click.option("--if-in-profile", is_flag=True,
+              help="No error, and nothing to do, where the profile lacks the arm.")
 @WORKERS
 @CLUSTER
-def run(stage: str, arm: str, profile: str, paper: str | None, workers: int | None,
-        cluster: str | None) -> None:
+def run(stage: str, arm: str, profile: str, paper: str | None, if_in_profile: bool,
+        workers: int | None, cluster: str | None) -> None:
     """Finish one stage of one arm (what DVC calls). Asking twice does nothing twice."""
     from repro import settings
-    from repro.pipeline.stage import run_stage
+    from repro.pipeline.stage import leave_empty, run_stage
 
     found = paper_here(paper)
+    if if_in_profile and found.arm(arm) and arm not in found.arms_of(profile):
+        leave_empty(found, stage, profile, arm)
+        return
     flags = {"workers": workers, **on_cluster(cluster)}
     sys.exit(run_stage(found, stage, profile, arm, settings.load(found.root, **flags)))
 

@@ -132,3 +132,13 @@ def link_artefacts(paper: Paper, specs: Sequence[RunSpec], store: Store) -> None
                 files.remove(path)
         digests = {name: files.sha256(stage_folder / name / MANIFEST) for name in expected}
         files.write_json(stage_folder / RUNS, dict(sorted(digests.items())))
+
+
+def leave_empty(paper: Paper, stage: str, profile: str, arm: str) -> None:
+    """Leave the stage's directory with an index of no runs, for an arm that the profile lacks: DVC
+    knows one graph for all profiles. Raises UserError if the arm has no such stage."""
+    paper.check_stage(arm, stage)
+    folder = paper.dir / "out" / profile / arm / stage
+    files.remove(folder)
+    folder.mkdir(parents=True)
+    files.write_json(folder / (MANIFEST if stage == "data" else RUNS), {})

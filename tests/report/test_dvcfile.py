@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from repro import yaml
+from repro.cli import main
 from repro.paper import Paper, iterate_cells
 from repro.report import dvcfile
 
@@ -175,6 +177,26 @@ def test_a_paper_with_arms_of_one_profile_parses_in_dvc(toy, tmp_path, monkeypat
                  "eval_from_small@mini-committee", "pretrain_in_paper@mini-huge"):
         assert f"papers/toy/dvc.yaml:{name}" in listed
     assert len(listed) == dvcfile.stage_count(Paper.load(toy.dir), "mini")
+
+
+def test_an_arm_that_the_profile_lacks_is_left_empty_by_the_real_command(
+        toy, tmp_path, monkeypatch):
+    dvc_project(toy, tmp_path, monkeypatch)
+    monkeypatch.chdir(toy.dir)
+    paper = Paper.load(toy.dir)
+    stages = yaml.loads(dvcfile.render(paper))["stages"]
+    mine = [stage for stage in stages.values() if stage["matrix"].get("arm") == ["huge"]]
+    assert len(mine) == len(paper.stages_of("huge"))
+    for stage in mine:
+        words = stage["cmd"].replace("${item.profile}", "mini").replace("${item.arm}", "huge")
+        done = CliRunner().invoke(main, words.split()[1:])
+        assert done.exit_code == 0, done.output
+        (folder,) = (o.replace("${item.profile}", "mini").replace("${item.arm}", "huge")
+                     for o in stage["outs"])
+        index = Path(folder) / dvcfile.index_of(Path(folder).name)
+        assert json.loads(index.read_text()) == {}
+        refused = CliRunner().invoke(main, words.replace(" --if-in-profile", "").split()[1:])
+        assert "arm 'huge' is not part of profile 'mini'" in str(refused.exception)
 
 
 def test_stages_stand_in_topological_order(toy):
