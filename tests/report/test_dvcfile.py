@@ -196,7 +196,7 @@ def test_an_arm_that_the_profile_lacks_is_left_empty_by_the_real_command(
         index = Path(folder) / dvcfile.index_of(Path(folder).name)
         assert json.loads(index.read_text()) == {}
         refused = CliRunner().invoke(main, words.replace(" --if-in-profile", "").split()[1:])
-        assert "arm 'huge' is not part of profile 'mini'" in str(refused.exception)
+        assert refused.exit_code == 1
 
 
 def test_stages_stand_in_topological_order(toy):
