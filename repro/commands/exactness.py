@@ -2,7 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,9 @@ from repro.commands.common import (
     write_resolved,
 )
 from repro.errors import UserError
-from repro.paper import Paper
+
+if TYPE_CHECKING:
+    from repro.paper import Paper
 
 
 @click.command()
@@ -42,7 +44,7 @@ def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[
     for paper in chosen:  # here, not in the threads: gin is one for a process
         write_resolved(paper, profile)
 
-    def one(paper: Paper) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def one(paper: "Paper") -> tuple[dict[str, Any], dict[str, Any] | None]:
         return verifying.verify(paper, profile, found, choose(found.log_level),
                                 seeds=found.suite.seeds[:seeds], arms=arms), _former(paper)
 
@@ -63,7 +65,7 @@ def verify(papers: tuple[str, ...], everything: bool, profile: str, arms: tuple[
     sys.exit(not all(certificate["identical"] for certificate in certificates))
 
 
-def _former(paper: Paper) -> dict[str, Any] | None:
+def _former(paper: "Paper") -> dict[str, Any] | None:
     """Return the committed certificate; one that is damaged is told of and made anew."""
     from repro.pipeline import verify as verifying
 
