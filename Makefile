@@ -9,6 +9,7 @@ export DVC_NO_ANALYTICS := 1
 demo: $(VENV)/.ready
 	$(BIN)/repro demo
 
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.ready
 	$(BIN)/repro data fetch --quiet
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests

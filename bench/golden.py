@@ -62,8 +62,7 @@ def followed(root: Path, asked: list[dict[str, Any]], folder: Path) -> Any:
 
             assert Path(trajectory.__file__).is_relative_to(root)
             determinism.configure("portable")
-            found = [trajectory.follow(chain["links"], chain["data"], 0, root) for chain in asked]
-            result.write_text(json.dumps(found))
+            result.write_text(json.dumps(trajectory.follow_all(asked, 0, root)))
         except BaseException as error:  # an edit may break the code: that is seen, too
             result.write_text(json.dumps(f"{type(error).__name__}: {error}"))
         finally:

@@ -128,7 +128,10 @@ def _follow(
     """Return the trajectories of each chain; equal ones are followed once."""
     store = Store(settings.store)
     distinct = {chain[-1].key: chain for chain in chains}
-    shares = [list(distinct)[n::settings.workers] for n in range(settings.workers)]
+    # Chains that begin alike go to one process, which follows their beginning once.
+    ordered, many = sorted(distinct, key=lambda key: distinct[key][0].key), settings.workers
+    shares = [ordered[len(ordered) * n // many : len(ordered) * (n + 1) // many]
+              for n in range(many)]
     found: dict[str, list[dict[str, Any]]] = {}
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="repro-golden-")))

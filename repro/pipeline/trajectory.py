@@ -19,7 +19,22 @@ STEPS = 20
 Trajectory = dict[str, Any]
 
 
-def follow(chain: list[dict[str, Any]], data: list[str], seed: int, root: Path) -> list[Trajectory]:
+def follow_all(chains: list[dict[str, Any]], seed: int, root: Path) -> list[list[Trajectory]]:
+    """Return the trajectories of each of several chains, {links, data} (see `follow`)."""
+    known: dict[str, tuple[bool, Trajectory]] = {}
+    with tempfile.TemporaryDirectory(prefix="repro-") as home:
+        return [follow(chain["links"], chain["data"], seed, root, Path(home), known)
+                for chain in chains]
+
+
+def follow(
+    chain: list[dict[str, Any]],
+    data: list[str],
+    seed: int,
+    root: Path,
+    home: Path,
+    known: dict[str, tuple[bool, Trajectory]],
+) -> list[Trajectory]:
     """Return the trajectory of each stage of a chain, as far as it can be followed.
 
     chain: {arm, stage, config} of training stages, each of which reads the one before. A stage is
@@ -27,23 +42,27 @@ def follow(chain: list[dict[str, Any]], data: list[str], seed: int, root: Path) 
     is reached only when a stage is over by then. A phase of pre-training is always reached: the one
     before it is made a second time, with STEPS updates in all. A trajectory: {loss: of each update,
     None without any; state: digest of the last checkpoint (weights, optimiser, history), None
-    without one}.
+    without one}. home: where artefacts go. known: what chains before it found, to which this one
+    adds: a beginning that several have is followed once.
     """
     found = []
-    with tempfile.TemporaryDirectory(prefix="repro-") as home:
-        inputs = {"data": [Path(path) for path in data]}
-        for position, link in enumerate(chain):
-            folder = Path(home) / link["stage"]
-            ended, trajectory = _start(link, inputs, seed, root, folder)
-            found.append(trajectory)
-            if not ended:
-                later = chain[position + 1 :]
-                if not later or not pretrains(later[0]["stage"]):
-                    break
-                folder = Path(home) / f"{link['stage']}.short"
-                short = link | {"config": link["config"] | {"steps": STEPS}}
+    inputs = {"data": [Path(path) for path in data]}
+    for position, link in enumerate(chain):
+        name = digest([data, chain[: position + 1]])
+        folder = home / name
+        if name not in known:
+            known[name] = _start(link, inputs, seed, root, folder)
+        ended, trajectory = known[name]
+        found.append(trajectory)
+        if not ended:
+            later = chain[position + 1 :]
+            if not later or not pretrains(later[0]["stage"]):
+                break
+            folder = home / f"{name}.short"
+            short = link | {"config": link["config"] | {"steps": STEPS}}
+            if not folder.exists():
                 _start(short, inputs, seed, root, folder, to_the_end=True)
-            inputs = {"data": inputs["data"], link["stage"]: [folder / "out"]}
+        inputs = {"data": inputs["data"], link["stage"]: [folder / "out"]}
     return found
 
 
@@ -90,8 +109,7 @@ def main(request: Path, result: Path) -> None:
     if asked["numerics"] is not None:
         determinism.configure(asked["numerics"])
     root = Path(asked["root"])
-    files.write_json(result, [follow(chain["links"], chain["data"], asked["seed"], root)
-                              for chain in asked["chains"]])
+    files.write_json(result, follow_all(asked["chains"], asked["seed"], root))
 
 
 if __name__ == "__main__":

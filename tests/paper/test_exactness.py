@@ -1,8 +1,7 @@
 """The promise of exactness, kept by every paper in papers/: runs that were killed and resumed side
-by side end in the bytes of undisturbed ones, and the first updates are those recorded."""
+by side end in the bytes of undisturbed ones."""
 
 import io
-import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -11,32 +10,16 @@ from pathlib import Path
 import pytest
 
 from repro import settings
-from repro.config import resolved
 from repro.config.resolve import resolve
-from repro.data import assets
 from repro.paper import Paper
 from repro.phases import trains
-from repro.pipeline import golden, verify
+from repro.pipeline import verify
 from repro.pipeline.progress import Lines
 from repro.pipeline.spec import closure, expand_all
 from repro.pipeline.store import Store
-from repro.report import results
 
 ROOT = Path(__file__).parents[2]
-PAPERS = {path.parent.name: Paper.load(path.parent) for path in ROOT.glob("papers/*/paper.yaml")}
-each_paper = pytest.mark.parametrize("slug", sorted(PAPERS))
-
-
-@pytest.fixture
-def paper(slug):
-    """A paper whose embedded data are fetched; in CI their absence is a failure."""
-    found = PAPERS[slug]
-    for source in found.data["mini"]:
-        if source.asset and assets.manifest(assets.find(source.asset)) is None:
-            if os.environ.get("CI"):
-                pytest.fail(f"asset {source.asset} is not fetched (repro data fetch)")
-            pytest.skip(f"asset {source.asset} is not fetched")
-    return found
+each_paper = pytest.mark.parametrize("slug", [paper.slug for paper in Paper.all(ROOT)])
 
 
 def telling(cells):
@@ -68,22 +51,3 @@ def test_killed_and_resumed_side_by_side_is_as_if_undisturbed(paper, tmp_path):
     assert verify.differences(alone, disturbed, "disturbed") == []
     assert any(run["ended"] for run in disturbed.values())
     assert all(run["bytes"]["files"] for run in alone.values())
-
-
-@pytest.fixture
-def followed(paper):
-    """Return a paper's first updates as they are now. Its data are made once per checkout."""
-    if not (golden.path_of(paper).exists() or results.load_verdict(paper, "mini")):
-        pytest.skip("no results yet that a record would guard")
-    return golden.follow(paper, "mini", settings.load(ROOT), Lines(io.StringIO()))
-
-
-@pytest.mark.slow
-@each_paper
-def test_the_first_updates_of_every_arm_are_those_recorded(paper, followed):
-    then = golden.load(paper)
-    assert golden.differences(followed, then) == [], golden.remarks(followed, then)
-    tree = resolved.load(paper.dir / "resolved" / "mini")
-    trained = {arm for arm, stages in tree["arms"].items()
-               if stages.get("pretrain", {}).get("config", {}).get("steps")}
-    assert {f"{arm}/pretrain" for arm in trained} <= set(followed["trajectories"])

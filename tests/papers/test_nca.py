@@ -282,7 +282,8 @@ def test_arms_of_a_claim_differ_in_what_comes_first_and_in_the_rate_alone(profil
     assert len(first) == 4 and len(tokens) == 1
 
 
-def test_a_record_of_first_updates_reaches_the_second_phase_of_every_arm(data, monkeypatch):
+def test_a_record_of_first_updates_reaches_the_second_phase_of_every_arm(
+        data, tmp_path, monkeypatch):
     paper, tree = Paper.find("nca", ROOT), resolved.load(ROOT / "papers/nca/resolved/mini")
     chains = golden.chains_of(expand_all(paper, tree, "mini", [0]))
     named = {chain[-1].arm: [(run.arm, run.stage) for run in chain] for chain in chains}
@@ -293,8 +294,12 @@ def test_a_record_of_first_updates_reaches_the_second_phase_of_every_arm(data, m
     monkeypatch.setattr(trajectory, "STEPS", 2)
     chain = next(chain for chain in chains if chain[-1].arm == "nca_reinit_mlp")
     links = [{"arm": r.arm, "stage": r.stage, "config": r.config} for r in chain]
-    first, second = trajectory.follow(links, [str(data)], 0, ROOT)
+    known = {}
+    first, second = found = trajectory.follow(links, [str(data)], 0, ROOT, tmp_path, known)
     assert len(first["loss"]) == len(second["loss"]) == 2 and first["state"] != second["state"]
+    with pytest.MonkeyPatch.context() as patch:  # a beginning that is known is not made again
+        patch.setattr(trajectory, "_start", None)
+        assert trajectory.follow(links, [str(data)], 0, ROOT, tmp_path, known) == found
 
 
 def test_the_dry_run_builds_both_phases_of_an_arm():
