@@ -28,13 +28,13 @@ from repro.config.build import build
 from repro.context import RunContext
 from repro.errors import Interrupted
 from repro.paper import Paper
-from repro.pipeline import files, fingerprint, golden, machine
+from repro.pipeline import arithmetic, files, fingerprint, golden, machine
 from repro.pipeline.environment import pinned
 from repro.pipeline.progress import Lines
 from repro.pipeline.spec import expand_all
 from repro.pipeline.stage import load_tree
 from repro.pipeline.store import Store
-from repro.train import determinism
+from repro.train import determinism, products
 from repro.train.determinism import NUMERICS_ENV
 
 HERE = Path(__file__).resolve().parent
@@ -97,7 +97,7 @@ def operations(changes: dict[str, str | None], numerics: str = "portable",
     """Return operation -> digest under numerics with some variables changed (None = not set)."""
     env = {name: value for name, value in pinned(numerics).items() if name not in changes}
     env |= {name: value for name, value in changes.items() if value is not None}
-    return json.loads(call([Path(__file__), "--operations"], env, emulator))
+    return json.loads(call([Path(__file__), "--operations", numerics], env, emulator))
 
 
 def differing(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
@@ -160,7 +160,7 @@ def compared(there: dict[str, Any], here: dict[str, Any]) -> str:
 def milliseconds(request: Path) -> float:
     """Return the median CPU time of one update, in this process: a busy machine matters less."""
     asked = files.read_json(request)
-    determinism.configure(asked["numerics"])
+    arithmetic.configure(asked["numerics"])
     (chain,) = asked["chains"]
     clock = [time.process_time()]
     with tempfile.TemporaryDirectory() as folder:
@@ -253,11 +253,13 @@ def main() -> None:
     parser.add_argument("--qemu", default="qemu-x86_64")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "numerics.json")
-    parser.add_argument("--operations", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--operations", help=argparse.SUPPRESS)
     parser.add_argument("--speed", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.operations:
         determinism.configure("native")  # the switches alone: the variables are what is tested
+        if asked.operations in arithmetic.PRODUCTS:
+            products.install()
         print(json.dumps(fingerprint.arithmetic()))
     elif asked.speed:
         print(milliseconds(asked.speed))

@@ -18,13 +18,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from repro import settings
 from repro.config.build import build
 from repro.config.resolve import resolve
 from repro.config.resolved import canonical
 from repro.context import RunContext
 from repro.paper import Paper
 from repro.phases import EVAL, trains
-from repro.train.determinism import NUMERICS_ENV
+from repro.pipeline import arithmetic
+from repro.pipeline.environment import pinned
 
 SEED = 100
 DEV_EXAMPLES = 1000  # more than the paper's own: nothing is trained on them
@@ -33,9 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def trial(slug: str, arm: str, setting: str, value: str, judge: list[str], work: Path) -> dict:
     """Make the stages of one arm with one value; return what is said of it."""
-    from repro.train import determinism
-
-    determinism.configure("portable")
+    arithmetic.configure(settings.load(ROOT).numerics(slug))
     paper = Paper.find(slug, ROOT)
     bindings = [f"{arm}/{setting} = {value}"]
     if paper.stages.get("finetune") == "repro.evaluate.finetuning.finetune":
@@ -125,7 +125,7 @@ def _run(asked: argparse.Namespace, arm: str, value: str) -> dict:
             [sys.executable, __file__, asked.paper, "--setting", asked.setting,
              *(["--judge", *asked.judge] if asked.judge else []),
              "--work", str(asked.work), "--trial", arm, value],
-            env=os.environ | NUMERICS_ENV["portable"] | {"OMP_NUM_THREADS": "1"}, check=True)
+            env=pinned(settings.load(ROOT).numerics(asked.paper)), check=True)
     return json.loads(note.read_text("utf-8"))
 
 

@@ -37,9 +37,10 @@ class Suite:
 
 @dataclass
 class PaperParams:
-    """overrides: gin bindings that win over the paper's files."""
+    """overrides: gin bindings that win over the paper's files. numerics: not the suite's."""
 
     overrides: list[str] = field(default_factory=list)
+    numerics: str | None = None
 
 
 @dataclass
@@ -93,6 +94,10 @@ class Settings:
     def overrides(self, slug: str) -> list[str]:
         """Return the gin bindings `params.yaml` adds for one paper."""
         return list(self.papers[slug].overrides) if slug in self.papers else []
+
+    def numerics(self, slug: str) -> str:
+        """Return the numerics of one paper: its own, else the suite's."""
+        return (self.papers[slug].numerics if slug in self.papers else None) or self.suite.numerics
 
 
 def find_root(start: Path | str | None = None) -> Path:
@@ -148,6 +153,9 @@ def load_params(path: Path) -> Params:
     params = _typed(Params, text, path)
     suite = params.suite
     _require(path, "suite.numerics", suite.numerics, NUMERICS)
+    for slug, found in params.papers.items():
+        if found.numerics is not None:
+            _require(path, f"papers.{slug}.numerics", found.numerics, NUMERICS)
     lists = {"suite.seeds": suite.seeds, "suite.profiles": suite.profiles} | {
         f"papers.{slug}.overrides": found.overrides for slug, found in params.papers.items()}
     for key, values in lists.items():  # OmegaConf lets lists in lists pass

@@ -26,6 +26,7 @@ from repro.nn.conformer import conformer
 from repro.nn.decoders import llama
 from repro.nn.encoders import bert, electra
 from repro.nn.seq2seq import mbart
+from repro.pipeline import arithmetic
 from repro.train import determinism
 from repro.train.loop import Plan, fit
 from repro.train.optimizers import adamw
@@ -47,7 +48,7 @@ def run(task: str, steps: int, size: int, how: How) -> Clock:
     if how.numerics == FREE:
         torch.set_num_threads(how.threads)
     else:
-        determinism.configure(how.numerics, how.threads)
+        arithmetic.configure(how.numerics, how.threads)
     if task == "finetune":
         from loops import tuning  # what it imports, no pre-training stage does
 

@@ -58,9 +58,8 @@ def resolve_paper(paper: Any, profile: str) -> Any:
 
     paper.check_profile(profile)
     found = settings.load(paper.root)
-    suite = found.suite
-    return resolve(paper, profile, numerics=suite.numerics, epoch=suite.epoch, seeds=suite.seeds,
-                   overrides=found.overrides(paper.slug))
+    return resolve(paper, profile, numerics=found.numerics(paper.slug), epoch=found.suite.epoch,
+                   seeds=found.suite.seeds, overrides=found.overrides(paper.slug))
 
 
 def write_resolved(paper: Any, profile: str) -> Path:

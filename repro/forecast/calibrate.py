@@ -62,9 +62,10 @@ def main() -> None:
     is what is measured, apart from the updates of a GPU.
     """
     asked = json.load(sys.stdin)
-    from repro.train import determinism, loop  # noqa: F401
+    from repro.pipeline import arithmetic
+    from repro.train import loop  # noqa: F401
 
-    determinism.configure(asked["numerics"])
+    arithmetic.configure(asked["numerics"])
     loaded, found = time.process_time(), {}
     for job in asked["jobs"]:
         started = time.process_time()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from repro.context import RunContext
 from repro.errors import Interrupted, UserError
 from repro.phases import pretrains
-from repro.pipeline import drill, files, machine, meter, processes, tasks
+from repro.pipeline import arithmetic, drill, files, machine, meter, processes, tasks
 from repro.pipeline.store import CorruptedEntry, Entry, Store, check_request
 
 if TYPE_CHECKING:
@@ -160,9 +160,7 @@ def _run(
         root = Path(request["root"])
         check_code(made_of["config"], made_of["code"], root)
         if made_of["numerics"] is not None:
-            from repro.train import determinism
-
-            determinism.configure(made_of["numerics"])
+            arithmetic.configure(made_of["numerics"])
         context = RunContext(
             stage=made_of["stage"],
             arm=request["arm"],

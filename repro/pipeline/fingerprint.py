@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from repro.train import determinism
+from repro.pipeline.arithmetic import configure
 
 DIGITS = 12
 Values = Iterable[torch.Tensor | np.ndarray]
@@ -225,5 +225,5 @@ def _digest(values: Values) -> str:
 
 
 if __name__ == "__main__":
-    determinism.configure(sys.argv[1])
+    configure(sys.argv[1])
     print(json.dumps(arithmetic()))

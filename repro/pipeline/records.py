@@ -44,7 +44,7 @@ _OF_A_KIND = {("job", "local"): ("process",), ("job", "slurm"): ("job_id", "titl
               ("intent", "slurm"): ("title", "index")}  # by record and launcher
 INGREDIENTS: dict[str, Kind] = {
     "stage": str, "entry": str, "config": dict, "code": str, "versions": TEXTS, "numerics?": str,
-    "epoch": int, "seed?": int, "member": int, "inputs": INPUTS,
+    "products?": str, "epoch": int, "seed?": int, "member": int, "inputs": INPUTS,
 }
 _PROCESS: dict[str, Kind] = {"host": str, "boot": str, "pid": int, "start": NUMBER}
 _HEX = re.compile(r"[0-9a-f]{64}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
 from repro.phases import trains
+from repro.pipeline.arithmetic import PRODUCTS
 
 if TYPE_CHECKING:  # pydantic is half of what `repro status` would cost
     from repro.paper import Paper, Resources
@@ -44,7 +45,8 @@ class RunSpec:
 
     @cached_property
     def ingredients(self) -> dict[str, Any]:
-        return {
+        defined = {} if self.numerics not in PRODUCTS else {"products": PRODUCTS[self.numerics]}
+        return defined | {
             "stage": self.stage,
             "entry": self.entry,
             "config": self.config,

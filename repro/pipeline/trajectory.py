@@ -10,10 +10,9 @@ from repro.config.build import build
 from repro.context import RunContext
 from repro.errors import Interrupted
 from repro.phases import pretrains
-from repro.pipeline import files
+from repro.pipeline import arithmetic, files
 from repro.pipeline.execute import state_of
 from repro.pipeline.spec import digest
-from repro.train import determinism
 
 STEPS = 20
 Trajectory = dict[str, Any]
@@ -107,7 +106,7 @@ def main(request: Path, result: Path) -> None:
     """Follow all chains of a request file and write the trajectories to a result file."""
     asked = files.read_json(request)
     if asked["numerics"] is not None:
-        determinism.configure(asked["numerics"])
+        arithmetic.configure(asked["numerics"])
     root = Path(asked["root"])
     files.write_json(result, follow_all(asked["chains"], asked["seed"], root))
 

@@ -22,6 +22,12 @@ def test_without_files_the_defaults_hold(root: Path) -> None:
     assert found.overrides("electra") == []
 
 
+def test_a_paper_may_have_numerics_of_its_own(root: Path) -> None:
+    (root / "params.yaml").write_text("papers:\n  a:\n    numerics: universal\n  b: {}\n")
+    found = load(root)
+    assert [found.numerics(slug) for slug in "abc"] == ["universal", "portable", "portable"]
+
+
 def test_flag_beats_environment_beats_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / ".repro" / "settings.yaml").write_text("workers: 3\nstore: /a\n")
     assert load(root).workers == 3
@@ -47,6 +53,7 @@ def test_root_is_found_from_a_paper_directory(root: Path, monkeypatch: pytest.Mo
         ("suite:\n  seeds: [-1]\n", "params.yaml:2: suite.seeds: must be 0 or more"),
         ("suite:\n  epoch: 1.5\n", "params.yaml:2: suite.epoch: Value '1.5'"),
         ("suite:\n  numerics: fast\n", "params.yaml:2: suite.numerics: must be one of portable"),
+        ("papers:\n  a:\n    numerics: fast\n", "params.yaml:3: papers.a.numerics: must be one of"),
         ("suite:\n  epoch: ${x}\n", "params.yaml: no ${...} here"),
         ("papers:\n  a:\n    overides: []\n", "params.yaml:3: papers.a.overides: unknown key"),
         ("suit: 1\n", "params.yaml:1: suit: unknown key 'suit' (did you mean 'suite'?)"),

@@ -2,6 +2,7 @@ import pytest
 
 from repro.errors import UserError
 from repro.pipeline.spec import closure, expand, expand_all
+from repro.train import products
 
 
 def test_a_key_is_the_same_every_time_and_differs_by_seed(suite):
@@ -49,6 +50,16 @@ def test_every_ingredient_enters_the_key(suite, name):
             tree["epoch"] = 2
     (after,) = expand(suite.paper, tree, "mini", "data", "plain", [0])
     assert before.key != after.key
+
+
+def test_the_definition_of_matrix_products_enters_the_keys_of_numerics_that_have_one(suite):
+    tree = {"arms": {"plain": {"data": {"code": "a", "config": {"_fn": "m.f"}}}},
+            "versions": {"python": "3.11"}, "epoch": 1}
+    found = {}
+    for numerics in ("portable", "universal"):
+        (spec,) = expand(suite.paper, tree | {"numerics": numerics}, "mini", "data", "plain", [0])
+        found[numerics] = spec.ingredients.get("products")
+    assert found == {"portable": None, "universal": f"chains of {products.CHAIN}"}
 
 
 def test_each_member_reads_its_own_upstream_and_eval_reads_all(suite):
