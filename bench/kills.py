@@ -35,19 +35,19 @@ MOST_SEEDS = 100
 
 def training_runs(paper: Paper, steps: int) -> list[RunSpec]:
     """Return distinct pre-training runs of the smoke profile, seed by seed, of `steps` updates."""
-    suite = settings.load(paper.root).suite
-    tree = resolve(paper, "smoke", numerics=suite.numerics, epoch=suite.epoch,
-                   seeds=suite.seeds).tree
+    found = settings.load(paper.root)
+    tree = resolve(paper, "smoke", numerics=found.numerics(paper.slug), epoch=found.suite.epoch,
+                   seeds=found.suite.seeds).tree
     for stages in tree["arms"].values():
         if stages.get("pretrain", {}).get("config", {}).get("steps"):
             stages["pretrain"]["config"] |= {"steps": steps, "checkpoint_every": EVERY,
                                              "log_every": 1}
-    found = {}
+    runs = {}
     for seed in range(MOST_SEEDS):
         for (stage, _), specs in expand_all(paper, tree, "smoke", [seed]).items():
             if stage == "pretrain" and specs[0].config["steps"]:
-                found |= {spec.key: spec for spec in specs if killed_after(spec, steps)}
-    return list(found.values())
+                runs |= {spec.key: spec for spec in specs if killed_after(spec, steps)}
+    return list(runs.values())
 
 
 def killed_after(run: RunSpec, steps: int) -> int | None:

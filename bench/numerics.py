@@ -5,7 +5,8 @@
 Here: small operations (repro/pipeline/fingerprint.py) under `portable` with one thing changed at a
 time: a pin left out, another value, features hidden from the C library. On other machines: the same
 binaries under qemu-user, which emulates other processors instruction by instruction, their names
-included: the operations, and the first 20 updates of an arm of each paper. Speed: the same updates.
+included. Speed: updates of two papers' arms. Whole runs of real processors are compared by `repro
+verify` and `repro golden`.
 """
 
 import argparse
@@ -21,20 +22,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import operations
 import torch
+from operations import UNUSED
 
 from repro import settings
 from repro.config.build import build
 from repro.context import RunContext
 from repro.errors import Interrupted
 from repro.paper import Paper
-from repro.pipeline import arithmetic, files, fingerprint, golden, machine
+from repro.pipeline import arithmetic, files, golden, machine
 from repro.pipeline.environment import pinned
 from repro.pipeline.progress import Lines
 from repro.pipeline.spec import expand_all
 from repro.pipeline.stage import load_tree
 from repro.pipeline.store import Store
-from repro.train import determinism, products
 from repro.train.determinism import NUMERICS_ENV
 
 HERE = Path(__file__).resolve().parent
@@ -57,32 +59,6 @@ CHANGES = {
 }
 
 
-@fingerprint.case
-def sqrt_of_a_tensor() -> fingerprint.Values:
-    return [torch.sqrt(fingerprint.fractions(1003).abs())]
-
-
-@fingerprint.case
-def adamw_not_fused() -> fingerprint.Values:
-    parameter = torch.nn.Parameter(fingerprint.fractions(65, 33))
-    optimizer = torch.optim.AdamW([parameter], foreach=False)
-    parameter.grad = fingerprint.fractions(65, 33, salt=3)
-    optimizer.step()
-    return [parameter]
-
-
-@fingerprint.case
-def lstm() -> fingerprint.Values:
-    with torch.random.fork_rng():
-        model = torch.nn.LSTM(16, 24)
-    for salt, parameter in enumerate(model.parameters()):
-        parameter.data.copy_(fingerprint.fractions(*parameter.shape, salt=salt))
-    return [model(fingerprint.fractions(3, 11, 16))[0]]
-
-
-UNUSED = ("sqrt_of_a_tensor", "adamw_not_fused", "lstm")  # by repro; measured beside the others
-
-
 def call(words: Sequence[str | Path], env: dict[str, str], emulator: Sequence[str] = ()) -> str:
     """Return what a Python process prints."""
     done = subprocess.run([*emulator, sys.executable, *words], env=env, text=True, check=False,
@@ -92,46 +68,33 @@ def call(words: Sequence[str | Path], env: dict[str, str], emulator: Sequence[st
     return done.stdout
 
 
-def operations(changes: dict[str, str | None], numerics: str = "portable",
+def operated(changes: dict[str, str | None], numerics: str = "portable",
                emulator: Sequence[str] = ()) -> dict[str, str]:
     """Return operation -> digest under numerics with some variables changed (None = not set)."""
     env = {name: value for name, value in pinned(numerics).items() if name not in changes}
     env |= {name: value for name, value in changes.items() if value is not None}
-    return json.loads(call([Path(__file__), "--operations", numerics], env, emulator))
+    return json.loads(call([operations.__file__, numerics], env, emulator))
 
 
 def differing(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
     return [name for name in theirs if ours[name] != theirs[name]]
 
 
-def training(emulators: dict[str, list[str]], rounds: int) -> tuple[Any, Any]:
-    """Return (machine -> numerics -> arm -> how far it is equal to here, arm -> numerics -> ms)."""
-    found = settings.load(HERE.parent)
-    equal: dict[str, Any] = {name: {mode: {} for mode in FIXED} for name in emulators}
-    speed: dict[str, Any] = {}
+def speed(rounds: int) -> dict[str, Any]:
+    """Return arm -> numerics -> milliseconds an update takes here, in turn."""
+    found, speeds = settings.load(HERE.parent), {}
     with tempfile.TemporaryDirectory() as folder:
-        request, result = Path(folder) / "request.json", Path(folder) / "result.json"
+        request = Path(folder) / "request.json"
         for slug, arm in ARMS.items():
             asked = ask(Paper.find(slug, HERE.parent), arm, found)
-            here = {}
-            for mode in FIXED:
-                files.write_json(request, {**asked, "numerics": mode})
-                words = ["-m", "repro.pipeline.trajectory", request, result]
-                call(words, pinned(mode))
-                ((here[mode],),) = files.read_json(result)
-                for name, emulator in emulators.items():
-                    call(words, pinned(mode), emulator)
-                    ((there,),) = files.read_json(result)
-                    equal[name][mode][f"{slug}/{arm}"] = compared(there, here[mode])
-                    print(name, mode, slug, equal[name][mode][f"{slug}/{arm}"], flush=True)
             times: dict[str, list[float]] = {mode: [] for mode in NUMERICS_ENV}
             for _ in range(rounds):
                 for mode, seen in times.items():
                     files.write_json(request, {**asked, "numerics": mode})
                     seen.append(float(call([Path(__file__), "--speed", request], pinned(mode))))
-            speed[f"{slug}/{arm}"] = {mode: {"median": round(statistics.median(seen), 2),
-                                             "all": seen} for mode, seen in times.items()}
-    return equal, speed
+            speeds[f"{slug}/{arm}"] = {mode: {"median": round(statistics.median(seen), 2),
+                                              "all": seen} for mode, seen in times.items()}
+    return speeds
 
 
 def ask(paper: Paper, arm: str, found: settings.Settings) -> dict[str, Any]:
@@ -143,18 +106,6 @@ def ask(paper: Paper, arm: str, found: settings.Settings) -> dict[str, Any]:
     golden.ensure_data(paper, [chain], found, Lines(sys.stderr))
     return {"seed": seed, "root": str(found.root),
             "chains": [golden.request_of(chain, Store(found.store))]}
-
-
-def compared(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Return "identical", or at which update the losses part and how far they are at the end."""
-    if there == here:
-        return "identical"
-    pairs = zip(there["loss"], here["loss"], strict=True)
-    first = next((step for step, (a, b) in enumerate(pairs, 1) if a != b), None)
-    if first is None:
-        return "losses identical, weights not"
-    a, b = there["loss"][-1], here["loss"][-1]
-    return f"losses part at update {first}, {abs(a / b - 1):.0e} apart at {len(here['loss'])}"
 
 
 def milliseconds(request: Path) -> float:
@@ -180,14 +131,13 @@ def milliseconds(request: Path) -> float:
 def measure(qemu: str, rounds: int) -> dict[str, Any]:
     """Return everything that is measured, as `render` takes it."""
     emulators = {name: [qemu, "-cpu", name] for name in EMULATED}
-    here = {mode: operations({}, mode) for mode in FIXED}
-    elsewhere = {name: {mode: differing(operations({}, mode, emulator), here[mode])
+    here = {mode: operated({}, mode) for mode in FIXED}
+    elsewhere = {name: {mode: differing(operated({}, mode, emulator), here[mode])
                         for mode in FIXED} for name, emulator in emulators.items()}
     print(elsewhere, flush=True)
-    changed = {name: differing(operations(changes), here["portable"])
+    changed = {name: differing(operated(changes), here["portable"])
                for name, changes in CHANGES.items()}
     print(changed, flush=True)
-    equal, speed = training(emulators, rounds)
     version = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True)
     return {
         **machine.describe(),
@@ -197,8 +147,7 @@ def measure(qemu: str, rounds: int) -> dict[str, Any]:
         "operations": len(here["portable"]) - len(UNUSED),
         "changes": changed,
         "emulated": elsewhere,
-        "training": equal,
-        "ms_per_update": speed,
+        "ms_per_update": speed(rounds),
     }
 
 
@@ -225,17 +174,14 @@ def _changes(found: dict[str, Any]) -> Iterator[str]:
 
 def _machines(found: dict[str, Any]) -> Iterator[str]:
     yield "\n## Other machines, beside this one\n"
-    yield ("| machine | numerics | operations with other bits | of those repro does not use "
-           f"| {' | '.join(f'{slug}/{arm}: 20 updates' for slug, arm in ARMS.items())} |")
-    yield "|---|---|---|---|" + "---|" * len(ARMS)
+    yield "| machine | numerics | operations with other bits | of those repro does not use |"
+    yield "|---|---|---|---|"
     for name, modes in found["emulated"].items():
         for mode, wrong in modes.items():
             used = [one for one in wrong if one not in UNUSED]
             rest = [one for one in wrong if one in UNUSED]
-            arms = " | ".join(found["training"][name][mode].values())
             yield (f"| {name}: {EMULATED[name]} | {mode} | {len(used)}"
-                   f"{': ' if used else ''}{', '.join(used)} | {', '.join(rest) or 'none'} "
-                   f"| {arms} |")
+                   f"{': ' if used else ''}{', '.join(used)} | {', '.join(rest) or 'none'} |")
 
 
 def _speed(found: dict[str, Any]) -> Iterator[str]:
@@ -253,15 +199,9 @@ def main() -> None:
     parser.add_argument("--qemu", default="qemu-x86_64")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "numerics.json")
-    parser.add_argument("--operations", help=argparse.SUPPRESS)
     parser.add_argument("--speed", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.operations:
-        determinism.configure("native")  # the switches alone: the variables are what is tested
-        if asked.operations in arithmetic.PRODUCTS:
-            products.install()
-        print(json.dumps(fingerprint.arithmetic()))
-    elif asked.speed:
+    if asked.speed:
         print(milliseconds(asked.speed))
     else:
         found = measure(asked.qemu, asked.rounds)

@@ -37,16 +37,17 @@ def make(
     missing = [spec for spec in specs if not store.entry(spec.key).is_done]
     for spec in missing:
         store.prepare(spec, root)
-    numerics = next((spec.numerics for spec in missing if spec.numerics), None)
-    worker = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(store.root), str(processes)],
-        env=merged(variables(numerics, 1, root, assets)), text=True, stdin=subprocess.PIPE)
-    with worker:
-        try:
-            worker.communicate("\n".join(spec.key for spec in missing))
-        except BaseException:
-            worker.terminate()
-            raise
+    for numerics in dict.fromkeys(spec.numerics for spec in missing):  # a process has one kind
+        worker = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(store.root), str(processes)],
+            env=merged(variables(numerics, 1, root, assets)), text=True, stdin=subprocess.PIPE)
+        with worker:
+            try:
+                worker.communicate("\n".join(
+                    spec.key for spec in missing if spec.numerics == numerics))
+            except BaseException:
+                worker.terminate()
+                raise
 
 
 def main(store: Store, processes: int, keys: Sequence[str]) -> None:

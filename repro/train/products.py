@@ -24,12 +24,9 @@ def product(a_MK: Tensor, b_KN: Tensor) -> Tensor:
     if 1 in (rows, columns):  # vectors go to kernels of another order
         twice_MN = product(a_MK.expand(max(rows, 2), terms), b_KN.expand(terms, max(columns, 2)))
         return twice_MN[:rows, :columns].clone(memory_format=torch.contiguous_format)
-    a_MK, b_KN = _dense(a_MK), _dense(b_KN)
-    found_MN = None
-    for first in range(0, terms, CHAIN):
-        part_MN = _linear(_dense(a_MK[:, first : first + CHAIN]),
-                          _dense(b_KN[first : first + CHAIN]).t(), None, "none", [], "")
-        found_MN = part_MN if found_MN is None else found_MN.add_(part_MN)
+    found_MN = _chain(a_MK[:, :CHAIN], b_KN[:CHAIN]) if terms > CHAIN else _chain(a_MK, b_KN)
+    for first in range(CHAIN, terms, CHAIN):
+        found_MN += _chain(a_MK[:, first : first + CHAIN], b_KN[first : first + CHAIN])
     return found_MN
 
 
@@ -45,6 +42,10 @@ def install() -> None:
         library.impl("mm", _mm, "CPU")
         library.impl("addmm", _addmm, "CPU")
     _installed.append(library)
+
+
+def _chain(a_MK: Tensor, b_KN: Tensor) -> Tensor:
+    return _linear(_dense(a_MK), _dense(b_KN).t(), None, "none", [], "")
 
 
 def _mm(a_MK: Tensor, b_KN: Tensor) -> Tensor:
