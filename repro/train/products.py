@@ -24,6 +24,8 @@ def product(a_MK: Tensor, b_KN: Tensor) -> Tensor:
     if 1 in (rows, columns):  # vectors go to kernels of another order
         twice_MN = product(a_MK.expand(max(rows, 2), terms), b_KN.expand(terms, max(columns, 2)))
         return twice_MN[:rows, :columns].clone(memory_format=torch.contiguous_format)
+    if rows > columns and not a_MK.is_contiguous():  # oneDNN likes the long side in its columns
+        return product(b_KN.t(), a_MK.t()).t().contiguous()
     found_MN = _chain(a_MK[:, :CHAIN], b_KN[:CHAIN]) if terms > CHAIN else _chain(a_MK, b_KN)
     for first in range(CHAIN, terms, CHAIN):
         found_MN += _chain(a_MK[:, first : first + CHAIN], b_KN[first : first + CHAIN])
