@@ -1,6 +1,6 @@
 """Pre-training runs of all papers, each killed once at a random step: the same bytes at the end?
 
-    python bench/kills.py [--kills 100] [--steps 40] [--out bench/results/kills.json]
+    python bench/kills.py [--kills 100] [--steps 48] [--out bench/results/kills.json]
 
 The smoke profile with more steps, so that there is something to interrupt: arms and seeds in turn.
 Each run is the body of a real job in a process of its own (repro/pipeline/forks.py): made once
@@ -65,7 +65,7 @@ def choose(papers: list[Paper], kills: int, steps: int) -> list[RunSpec]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=48)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "kills.json")
     asked = parser.parse_args()
     started = time.perf_counter()
