@@ -68,7 +68,7 @@ def call(words: Sequence[str | Path], env: dict[str, str], emulator: Sequence[st
 
 
 def operated(changes: dict[str, str | None], numerics: str = "portable",
-               emulator: Sequence[str] = ()) -> dict[str, str]:
+             emulator: Sequence[str] = ()) -> dict[str, str]:
     """Return operation -> digest under numerics with some variables changed (None = not set)."""
     env = {name: value for name, value in pinned(numerics).items() if name not in changes}
     env |= {name: value for name, value in changes.items() if value is not None}

@@ -64,14 +64,10 @@ def write(golden: Golden, paper: Paper) -> Path:
     return path
 
 
-def follow(
-    paper: Paper, profile: str, settings: Settings, display: Display, every_arm: bool = True
-) -> Golden:
+def follow(paper: Paper, profile: str, settings: Settings, display: Display) -> Golden:
     """Return the trajectories of all arms of a profile, for the first seed: {profile, seed,
     numerics, versions, cpu, features, libc, arithmetic, trajectories: "<arm>/<stage>" -> {loss,
     state}}.
-
-    every_arm: if not, of arms that run the same code one is followed.
 
     The data are made, or taken from the store; nothing else is written there. An arm's fine-tuning
     is followed where its pre-training is over within these updates (arms without any); a later
@@ -81,8 +77,6 @@ def follow(
     tree = load_tree(paper, profile, settings.suite)
     seed = settings.suite.seeds[0]
     chains = chains_of(expand_all(paper, tree, profile, [seed]))
-    if not every_arm:
-        chains = list({tuple(run.code for run in chain): chain for chain in chains}.values())
     ensure_data(paper, chains, settings, display)
     found = _follow(chains, seed, tree["numerics"], settings)
     return {

@@ -33,15 +33,6 @@ def test_a_run_is_followed_for_twenty_updates_of_its_true_length(suite):
     assert suite.store.entry(suite.specs("pretrain")[0].key).read("run") is None
 
 
-def test_of_arms_that_run_the_same_code_one_can_be_followed(suite):
-    suite.resolve(pretrain={"steps": 30})
-    some = golden.follow(suite.paper, "mini", suite.settings(), Lines(io.StringIO()),
-                         every_arm=False)["trajectories"]
-    every = follow(suite)["trajectories"]
-    assert len(some) == 1 < len(every)
-    assert some.items() <= every.items()
-
-
 def test_a_change_of_the_arithmetic_is_found_at_its_first_update(suite, edit):
     suite.resolve(pretrain={"steps": 30})
     then = follow(suite)
