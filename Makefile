@@ -4,15 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test exact lint clean
 
 demo: $(VENV)/.ready
 	$(BIN)/repro demo
 
-test: export OMP_NUM_THREADS := 1
+test exact: export OMP_NUM_THREADS := 1
 test: $(VENV)/.ready
 	$(BIN)/repro data fetch --quiet
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not exact" tests
+
+exact: $(VENV)/.ready
+	$(BIN)/repro data fetch --quiet
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m exact tests
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

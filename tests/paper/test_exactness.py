@@ -32,7 +32,7 @@ def telling(cells):
     return [*by_code.values(), *(spec for spec in firsts if spec.arm == whole)]
 
 
-@pytest.mark.slow
+@pytest.mark.exact
 @each_paper
 def test_killed_and_resumed_side_by_side_is_as_if_undisturbed(slug, paper, tmp_path):
     found = replace(settings.load(ROOT), workers=2)

@@ -24,7 +24,7 @@ def followed(paper):
     return golden.follow(paper, "mini", settings.load(ROOT), Lines(io.StringIO()))
 
 
-@pytest.mark.slow
+@pytest.mark.exact
 @each_paper
 def test_the_first_updates_of_every_arm_are_those_recorded(paper, followed):
     then = golden.load(paper)
