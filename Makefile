@@ -10,13 +10,11 @@ demo: $(VENV)/.ready
 	$(BIN)/repro demo
 
 test exact: export OMP_NUM_THREADS := 1
-test: $(VENV)/.ready
+test: CHOSEN := not exact
+exact: CHOSEN := exact
+test exact: $(VENV)/.ready
 	$(BIN)/repro data fetch --quiet
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not exact" tests
-
-exact: $(VENV)/.ready
-	$(BIN)/repro data fetch --quiet
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m exact tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(CHOSEN)" tests
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
